@@ -1,0 +1,24 @@
+"""The two ways in which work ends early, both meant to be shown to a person as they are."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something a person can mend. The message is one sentence: what is wrong, with which file or node, what to do."""
+
+
+class Cancelled(Exception):
+    """The person asked to stop; nothing was written."""
+
+    def __init__(self, message: str = "Cancelled; nothing was changed.") -> None:
+        super().__init__(message)
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """End of a sentence about an unknown name: the nearest valid one, or all of them when none is near."""
+    choices = sorted(valid)
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "valid are " + ", ".join(f"'{choice}'" for choice in choices) + "."

@@ -1,0 +1,1 @@
+"""The Qt side: one file per section of the panel, thin."""

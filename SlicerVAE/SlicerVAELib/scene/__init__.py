@@ -1,0 +1,1 @@
+"""The MRML scene to volumes and back; no Qt."""

@@ -1,0 +1,1 @@
+"""The Engine protocol in a separate process, so that no window ever waits for torch."""
