@@ -8,6 +8,7 @@ that decides whether such data is what a dataclass says it is. A field may carry
 import dataclasses
 import enum
 import math
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -72,7 +73,7 @@ def _read(hint: Any, value: Any, where: str, metadata: Mapping[str, Any]) -> Any
         return valid[str(value)]
     if origin in (list, tuple):
         return _read_sequence(origin, arguments, value, where)
-    if origin is dict:
+    if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
             raise UserError(f"{where} should hold named values but holds {_name_of(value)}.")
         return {str(key): _read(arguments[1], item, f"{where}, '{key}'", {}) for key, item in value.items()}
@@ -108,9 +109,9 @@ def _read_sequence(origin: type, arguments: tuple[Any, ...], value: Any, where: 
 
 def _read_scalar(hint: Any, value: Any, where: str, metadata: Mapping[str, Any]) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is float and is_number:
+    if hint is float and is_number and abs(value) <= sys.float_info.max:
         value = float(value)
-    elif hint is int and is_number and float(value).is_integer():
+    elif hint is int and is_number and (isinstance(value, int) or value.is_integer()):
         value = int(value)
     elif not (isinstance(value, hint) and isinstance(value, bool) == (hint is bool)):
         raise UserError(f"{where} should be {_WORDS.get(hint, hint.__name__)} but is {value!r}.")

@@ -1,0 +1,78 @@
+"""What a model was made for, and whether a volume is that."""
+
+import dataclasses
+
+import numpy as np
+
+from .errors import UserError
+from .volume import Modality, Volume
+
+
+@dataclasses.dataclass(frozen=True)
+class Declaration:
+    """What a bundle says of the images it was made for.
+
+    ``field_of_view_mm`` is the side of the square the model sees, ``slice_step_mm`` the smallest and largest distance
+    of slices in the training data. ``intended_use`` is a sentence for the person.
+    """
+
+    modality: Modality
+    body_part: str
+    field_of_view_mm: float
+    slice_step_mm: tuple[float, float]
+    training_patients: int
+    intended_use: str
+    structures: tuple[str, ...] = ()
+    is_demonstration: bool = False
+
+
+def check(volume: Volume, declaration: Declaration, model: str) -> tuple[str, ...]:
+    """Refuse what the model must not see, and return a sentence for each thing that is doubtful.
+
+    Raises UserError for a dose, another modality, or values that are not numbers.
+    """
+    name = volume.source.name or "The input"
+    if volume.modality is Modality.DOSE:
+        raise UserError(f"{name} is a dose distribution, not an image; choose the CT or MR that it was planned on.")
+    if volume.modality not in (Modality.UNKNOWN, declaration.modality):
+        guessed = ", judged by its values" if volume.modality_is_inferred else ""
+        raise UserError(
+            f"{name} is {_article(volume.modality)} image{guessed}, but {model} was made for {declaration.modality}; "
+            f"choose a model for {volume.modality} or another image."
+        )
+    if volume.array.dtype.kind == "f":
+        invalid = volume.array.size - int(np.count_nonzero(np.isfinite(volume.array)))
+        if invalid:
+            raise UserError(
+                f"{name} holds {invalid:,} values that are not numbers (NaN or infinite); replace them and try again."
+            )
+    return tuple(_doubts(volume, declaration, name, model))
+
+
+def _doubts(volume: Volume, declaration: Declaration, name: str, model: str) -> list[str]:
+    doubts = []
+    if volume.modality is Modality.UNKNOWN:
+        doubts.append(f"{name} does not say what it is; it was taken for {_article(declaration.modality)} image.")
+    elif volume.modality_is_inferred:
+        doubts.append(f"{name} does not say what it is; by its values it is {_article(volume.modality)} image.")
+    side = declaration.field_of_view_mm
+    extent = (np.abs(volume.geometry.ijk_to_ras[:3, :3]) @ np.array(volume.geometry.shape[::-1]))[:2]
+    if extent.min() < 0.5 * side:
+        doubts.append(
+            f"{name} is {extent[0]:.0f} × {extent[1]:.0f} mm, less than half of the {side:.0f} mm that {model} expects."
+        )
+    if extent.max() > 1.1 * side:
+        doubts.append(
+            f"{name} is {extent[0]:.0f} × {extent[1]:.0f} mm; {model} sees the central {side:.0f} mm, "
+            "the rest is marked as not seen."
+        )
+    axis = int(np.abs(volume.geometry.directions[2]).argmax())
+    step = float(volume.geometry.spacing[axis])
+    low, high = declaration.slice_step_mm
+    if not low / 2 <= step <= high * 2:
+        doubts.append(f"{name} has slices every {step:.1f} mm; {model} was trained on {low:.1f} to {high:.1f} mm.")
+    return doubts
+
+
+def _article(modality: Modality) -> str:
+    return f"an {modality}" if modality is Modality.MR else f"a {modality}"

@@ -1,0 +1,60 @@
+"""How a volume becomes a model's slices: data, kept in the bundle and applied by ``core.stack``."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class HounsfieldWindow:
+    """Clip to [lower, upper] HU and map to [0, 1]; −800…700 is source 002's window of the thorax."""
+
+    kind: Literal["hounsfield"] = "hounsfield"
+    lower: float = dataclasses.field(default=-800.0, metadata={"min": -1024.0, "max": 4000.0})
+    upper: float = dataclasses.field(default=700.0, metadata={"min": -1000.0, "max": 30000.0})
+
+    def window(self, array: np.ndarray) -> tuple[float, float]:  # noqa: ARG002 - the same for every volume
+        """The values that become 0 and 1."""
+        return self.lower, self.upper
+
+
+@dataclasses.dataclass(frozen=True)
+class ForegroundPercentiles:
+    """Clip between the lower percentile of the whole volume and the upper one of its foreground, and map to [0, 1].
+
+    The foreground is what lies above the volume's mean: MR has no units, and air would otherwise set the scale. Taken
+    per volume, never per slice, so that neighbouring slices stay comparable.
+    """
+
+    kind: Literal["foreground-percentiles"] = "foreground-percentiles"
+    lower: float = dataclasses.field(default=0.5, metadata={"min": 0.0, "max": 50.0})
+    upper: float = dataclasses.field(default=99.5, metadata={"min": 50.0, "max": 100.0})
+
+    def window(self, array: np.ndarray) -> tuple[float, float]:
+        """The values that become 0 and 1."""
+        low = float(np.percentile(array, self.lower))
+        foreground = array[array > array.mean()]
+        high = float(np.percentile(foreground, self.upper)) if foreground.size else low
+        return (low, high) if high > low else (low, low + 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """How a volume becomes the model's slices.
+
+    ``size`` pixels a side of ``spacing_mm`` each; the field of view lies about the centre of the grid, or of the
+    foreground's bounding box (for heads, which do not lie in the middle of their image). ``slice_step_mm`` None keeps
+    the volume's own slices.
+    """
+
+    intensity: HounsfieldWindow | ForegroundPercentiles
+    size: int = dataclasses.field(metadata={"min": 8, "max": 4096})
+    spacing_mm: float = dataclasses.field(metadata={"min": 0.01, "max": 100.0})
+    centre: str = dataclasses.field(default="grid", metadata={"choices": ("grid", "foreground")})
+    slice_step_mm: float | None = dataclasses.field(default=None, metadata={"min": 0.01, "max": 1000.0})
+
+    @property
+    def field_of_view_mm(self) -> float:
+        """Side of the square that the model sees, in mm."""
+        return self.size * self.spacing_mm

@@ -1,0 +1,187 @@
+"""Linear resampling between two grids in the patient.
+
+Grids whose axes agree up to order and sign, which is nearly every clinical image, are resampled one axis after the
+other with small matrices, in slabs; oblique ones by trilinear interpolation. Where the target is coarser than the
+source, the source is averaged over the target's voxel, so that noise and fine structures do not alias.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from .volume import Geometry
+
+ALIGNED_WITHIN_VOXELS = 0.05  # below this, calling two axes parallel moves no voxel visibly
+SLAB_ELEMENTS = 1 << 21  # elements of a slab: a few MB, so that a slab stays in the processor's cache
+
+Transform = Callable[[torch.Tensor], torch.Tensor]
+
+
+def resample(
+    array: np.ndarray, source: Geometry, target: Geometry, *, fill: float, transform: Transform | None = None
+) -> torch.Tensor:
+    """Resample ``array`` (K, J, I) from ``source`` to ``target``; returns float32 of the target's shape.
+
+    ``transform`` is applied to the source's values, as float32, before they are interpolated. Target voxels whose
+    centre lies outside the source's extent get ``fill``.
+    """
+    pixels = as_tensor(array)
+    index_map = np.linalg.inv(source.ijk_to_ras) @ target.ijk_to_ras
+    axes = _axis_maps(index_map, target.shape)
+    if axes is None:
+        return _resample_oblique(pixels, index_map, target.shape, fill, transform)
+    return _resample_aligned(pixels, axes, source.shape, target.shape, fill, transform)
+
+
+def coverage(source: Geometry, target: Geometry) -> np.ndarray:
+    """Boolean array of the target's shape: where the centre of a target voxel lies within the source's extent."""
+    index_map = np.linalg.inv(source.ijk_to_ras) @ target.ijk_to_ras
+    axes = _axis_maps(index_map, target.shape)
+    if axes is not None:
+        k, j, i = (
+            _inside(axis.positions(n), source.shape[axis.source]) for axis, n in zip(axes, target.shape, strict=True)
+        )
+        return k[:, None, None] & j[None, :, None] & i[None, None, :]
+    inside = np.empty(target.shape, dtype=bool)
+    for row in range(target.shape[0]):
+        positions = _slab_positions(index_map, target.shape, slice(row, row + 1))
+        per_axis = [_inside(positions[..., a], n) for a, n in enumerate(source.shape[::-1])]
+        inside[row] = np.logical_and.reduce(per_axis)[0]
+    return inside
+
+
+@dataclasses.dataclass(frozen=True)
+class _AxisMap:
+    """One target axis: the source axis it runs along (0, 1, 2 = K, J, I) and index → scale·index + offset."""
+
+    source: int
+    scale: float
+    offset: float
+
+    def positions(self, count: int) -> np.ndarray:
+        return self.scale * np.arange(count) + self.offset
+
+    def weights(self, count: int, source_count: int) -> torch.Tensor:
+        """Matrix (count, source_count) of a triangle as wide as the coarser of both grids; zero rows outside."""
+        positions = self.positions(count)
+        width = max(1.0, abs(self.scale))
+        clamped = np.clip(positions, 0, source_count - 1)
+        distance = np.abs(clamped[:, None] - np.arange(source_count)[None, :]) / width
+        weights = np.clip(1 - distance, 0, None)
+        weights /= weights.sum(axis=1, keepdims=True)
+        weights[~_inside(positions, source_count)] = 0
+        return torch.from_numpy(weights.astype(np.float32))
+
+
+def _inside(positions: np.ndarray, count: int) -> np.ndarray:
+    return (positions >= -0.5 - 1e-6) & (positions <= count - 0.5 + 1e-6)
+
+
+def _axis_maps(index_map: np.ndarray, target_shape: tuple[int, int, int]) -> tuple[_AxisMap, _AxisMap, _AxisMap] | None:
+    """The maps of the target's K, J, I when its axes run along the source's, else None."""
+    linear = index_map[:3, :3]
+    reach = np.abs(linear) * np.array(target_shape[::-1])[None, :]
+    rows = reach.argmax(axis=0)
+    if len(set(rows)) != 3:
+        return None
+    stray = reach.copy()
+    stray[rows, range(3)] = 0
+    if stray.max() > ALIGNED_WITHIN_VOXELS:
+        return None
+    # The stray terms are dropped; what they are worth at the centre goes into the offset.
+    middle = (np.array(target_shape[::-1]) - 1) / 2
+    centre = linear @ middle + index_map[:3, 3]
+    maps = [
+        _AxisMap(2 - row, _snapped(linear[row, a]), _snapped(centre[row] - linear[row, a] * middle[a]))
+        for a, row in enumerate(rows)
+    ]
+    return maps[2], maps[1], maps[0]
+
+
+def _snapped(value: float) -> float:
+    # An inverted matrix leaves 1.0000000002 where 1 is meant; snapping keeps a copied slice a copied slice.
+    nearest = round(value * 2) / 2
+    return nearest if abs(value - nearest) < 1e-7 else float(value)
+
+
+def _resample_aligned(
+    pixels: torch.Tensor,
+    axes: tuple[_AxisMap, _AxisMap, _AxisMap],
+    source_shape: tuple[int, int, int],
+    target_shape: tuple[int, int, int],
+    fill: float,
+    transform: Transform | None,
+) -> torch.Tensor:
+    pixels = pixels.permute([axis.source for axis in axes])
+    across, down, along = (
+        axis.weights(n, source_shape[axis.source]) for axis, n in zip(axes, target_shape, strict=True)
+    )
+    outside = [weights.sum(dim=1) == 0 for weights in (across, down, along)]
+    is_selection = bool(((across == 0) | (across == 1)).all())
+    slices = across.argmax(dim=1) if is_selection else torch.arange(pixels.shape[0])
+    planes = torch.empty((len(slices), *target_shape[1:]), dtype=torch.float32)
+    step = max(1, SLAB_ELEMENTS // (pixels.shape[1] * pixels.shape[2]))
+    for start in range(0, len(slices), step):
+        slab = pixels[slices[start : start + step]].to(torch.float32)
+        if transform is not None:
+            slab = transform(slab)
+        torch.matmul(down @ slab, along.T, out=planes[start : start + step])
+    if not is_selection:
+        planes = (across @ planes.flatten(1)).unflatten(1, target_shape[1:])
+    planes[outside[0]] = fill
+    planes[:, outside[1]] = fill
+    planes[:, :, outside[2]] = fill
+    return planes
+
+
+def _resample_oblique(
+    pixels: torch.Tensor,
+    index_map: np.ndarray,
+    target_shape: tuple[int, int, int],
+    fill: float,
+    transform: Transform | None,
+) -> torch.Tensor:
+    values = pixels.to(torch.float32)
+    if transform is not None:
+        values = transform(values)
+    source_shape = values.shape
+    # Averaging shifted trilinear samples is the box filter that a coarser target needs.
+    steps = np.maximum(1, np.round(np.abs(index_map[:3, :3]).max(axis=0))).astype(int)
+    shifts = [index_map[:3, :3] @ s for s in itertools.product(*(((np.arange(n) + 0.5) / n - 0.5) for n in steps))]
+    scale = 2 / np.maximum(np.array(source_shape[::-1]) - 1, 1)
+    resampled = torch.empty(target_shape, dtype=torch.float32)
+    step = max(1, SLAB_ELEMENTS // (target_shape[1] * target_shape[2]))
+    for start in range(0, target_shape[0], step):
+        rows = slice(start, min(start + step, target_shape[0]))
+        positions = _slab_positions(index_map, target_shape, rows)
+        total = torch.zeros(positions.shape[:3])
+        for shift in shifts:
+            grid = torch.from_numpy(((positions + shift) * scale - 1).astype(np.float32))
+            total += torch.nn.functional.grid_sample(
+                values[None, None], grid[None], mode="bilinear", padding_mode="border", align_corners=True
+            )[0, 0]
+        inside = np.logical_and.reduce([_inside(positions[..., a], n) for a, n in enumerate(source_shape[::-1])])
+        resampled[rows] = torch.where(torch.from_numpy(inside), total / len(shifts), torch.tensor(fill))
+    return resampled
+
+
+def _slab_positions(index_map: np.ndarray, shape: tuple[int, int, int], rows: slice) -> np.ndarray:
+    """Source indices (i, j, k) of the target voxels of some slices, (rows, J, I, 3)."""
+    k, j, i = (np.arange(n, dtype=np.float64) for n in shape)
+    columns = index_map[:3, :3].T
+    return (
+        i[None, None, :, None] * columns[0]
+        + j[None, :, None, None] * columns[1]
+        + k[rows][:, None, None, None] * columns[2]
+        + index_map[:3, 3]
+    )
+
+
+def as_tensor(array: np.ndarray) -> torch.Tensor:
+    """The array as a tensor, without a copy where torch knows its type and its byte order."""
+    if array.dtype.kind in "bu":  # torch computes with uint8 alone of the unsigned types
+        array = array.astype({1: np.uint8, 2: np.int32}.get(array.dtype.itemsize, np.int64), copy=False)
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))
