@@ -1,10 +1,13 @@
 """What a person sees in the terminal while something runs."""
 
 import contextlib
+import signal
 import sys
+import types
 from collections.abc import Iterator
 
-from SlicerVAELib.core.progress import Listener, Progress
+from SlicerVAELib.core.errors import Cancelled
+from SlicerVAELib.core.progress import Cancel, Listener, Progress
 
 
 @contextlib.contextmanager
@@ -48,3 +51,26 @@ class _Tenths:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
+
+
+@contextlib.contextmanager
+def cancel_on_interrupt(message: str) -> Iterator[Cancel]:
+    """Yield a Cancel that the first Ctrl-C sets; a second one interrupts at once.
+
+    Raises Cancelled with ``message`` in place of the work's own.
+    """
+    cancel = Cancel()
+
+    def interrupted(number: int, frame: types.FrameType | None) -> None:
+        if cancel.requested:
+            signal.default_int_handler(number, frame)
+        sys.stderr.write("\nStopping at the next step; Ctrl-C again stops at once.\n")
+        cancel.request()
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield cancel
+    except Cancelled:
+        raise Cancelled(message) from None
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -81,11 +81,19 @@ def _slices(geometry: Geometry, wanted_step_mm: float | None) -> tuple[float, in
     return step, max(1, int(np.ceil(extent.sum() / step - 0.1)))
 
 
-def _foreground_centre(volume: Volume) -> np.ndarray:
-    """Centre, in RAS mm, of the box about the voxels above the volume's mean."""
+def foreground_box(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bounds (i, j, k) of the voxels above the volume's mean; the whole grid when there are none."""
     above = volume.array > volume.array.mean()
-    bounds = []
-    for axis in range(3):
+    lower, upper = [], []
+    for axis in (2, 1, 0):
         present = np.flatnonzero(above.any(axis=tuple(a for a in range(3) if a != axis)))
-        bounds.append((present[0] + present[-1]) / 2 if present.size else (volume.array.shape[axis] - 1) / 2)
-    return volume.geometry.ijk_to_ras[:3, :3] @ np.array(bounds[::-1]) + volume.geometry.ijk_to_ras[:3, 3]
+        first, last = (present[0], present[-1]) if present.size else (0, volume.array.shape[axis] - 1)
+        lower.append(first - 0.5)
+        upper.append(last + 0.5)
+    return np.array(lower), np.array(upper)
+
+
+def _foreground_centre(volume: Volume) -> np.ndarray:
+    """Centre, in RAS mm, of the box about the foreground."""
+    matrix = volume.geometry.ijk_to_ras
+    return matrix[:3, :3] @ (sum(foreground_box(volume)) / 2) + matrix[:3, 3]

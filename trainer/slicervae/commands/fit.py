@@ -1,0 +1,77 @@
+"""Train a recipe on a folder of patients (DICOM, NIfTI, NRRD or MetaImage).
+
+Ctrl-C stops at the next step and keeps everything; the same command with --resume goes on, with the same result as if
+it had never stopped."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from .hardware import add_device, hardware_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("recipe", metavar="RECIPE", help="name of a recipe; 'slicervae recipes' lists them")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of patients; needed but with --resume")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run, new or to resume")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="key=value",
+        dest="changes",
+        help="change a setting of the recipe, such as size=128 or data.include='*FLAIR*'; may be repeated",
+    )
+    parser.add_argument("--max-epochs", type=int, metavar="N", help="end after N epochs instead of the recipe's")
+    parser.add_argument("--seed", type=int, default=0, help="decides weights, order, noise and split")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    add_device(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, or go on training."""
+    from SlicerVAELib.core.errors import UserError
+
+    from ..console import cancel_on_interrupt, progress_bar
+    from ..recipe import load_recipe
+    from ..training.fit import fit, resume
+    from ..training.run_folder import RunFolder
+
+    changes = list(options.changes)
+    if options.max_epochs is not None:
+        changes.append(f"training.epochs={options.max_epochs}")
+    recipe = load_recipe(options.recipe, changes)
+    again = f"slicervae fit {options.recipe} --out {options.out} --resume"
+    with (
+        progress_bar(f"Training {recipe.name}") as listener,
+        cancel_on_interrupt(f"Stopped; '{again}' goes on.") as cancel,
+    ):
+        if options.resume:
+            folder = RunFolder(options.out)
+            if folder.exists and folder.recipe().name != recipe.name:
+                raise UserError(
+                    f"{options.out} is a run of {folder.recipe().name}, not of {recipe.name}; name that one."
+                )
+            if options.changes:
+                raise UserError("A resumed run keeps its settings; leave out --set, or begin a new run.")
+            hardware = hardware_of(options)
+            state = resume(options.out, epochs=options.max_epochs, hardware=hardware, listener=listener, cancel=cancel)
+        else:
+            if options.data is None:
+                raise UserError("A new run needs --data DIR, the folder of patients.")
+            state = fit(
+                recipe,
+                options.data,
+                options.out,
+                seed=options.seed,
+                hardware=hardware_of(options),
+                listener=listener,
+                cancel=cancel,
+            )
+    last = state.rows[-1]
+    sys.stdout.write(
+        f"Trained {recipe.name} for {last['epoch']:.0f} epochs; mean squared error {last['train_mse']:.5f} in training"
+        f", {last['validation_mse']:.5f} in validation.\n"
+        f"Next: slicervae export {options.out} --out BUNDLE\n"
+    )

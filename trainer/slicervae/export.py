@@ -1,0 +1,123 @@
+"""From a run to a bundle: best weights, what the model is for, its figures, a card and a picture."""
+
+import datetime
+import io
+from pathlib import Path
+
+import torch
+
+from SlicerVAELib.core.bundle import write_bundle
+from SlicerVAELib.core.declaration import Declaration
+from SlicerVAELib.core.errors import UserError
+from SlicerVAELib.core.local_engine import SOFTWARE
+from SlicerVAELib.core.manifest import FORMAT, FORMAT_VERSION, Manifest
+from SlicerVAELib.core.networks import Network, build
+from SlicerVAELib.core.preprocessing import HounsfieldWindow
+from SlicerVAELib.io.discover import discover
+
+from .evaluation.quality import Quality, quality_of_pixels, reconstruct_pixels
+from .recipe import Recipe
+from .training.run_folder import RunFolder, RunRecord
+
+INTENDED_USE = (
+    "Research and decision support. Not a diagnosis, not a cleared medical device; nothing found does not mean normal."
+)
+PREVIEW_SLICES = 6
+
+
+def export(run: Path, out: Path, *, name: str = "", version: str = "1.0.0", is_demonstration: bool = False) -> Manifest:
+    """Write the best weights of a run as the bundle ``out`` and return its manifest.
+
+    The figures in it are those on the validation patients, or on the training patients, and named so, when none were
+    kept aside. Raises UserError for a run without a finished epoch.
+    """
+    folder = RunFolder(run)
+    if not folder.exists:
+        raise UserError(f"{run} is not a run of 'slicervae fit'; check the path.")
+    if out.exists():
+        raise UserError(f"{out} exists already; choose another --out or remove it first.")
+    recipe, record, state = folder.recipe(), folder.record(), folder.load()
+    if state is None or not state.best_network:
+        raise UserError(f"{run} has no finished epoch yet; let it train on with 'slicervae fit … --resume'.")
+    network = build(recipe.network.family, recipe.network.settings)
+    network.load_state_dict(state.best_network)
+    network.eval().requires_grad_(False)
+    judged_on = "validation" if record.validation_patients else "training"
+    pixels = _slices_of(recipe, record, record.validation_patients or record.training_patients)
+    reconstructions = reconstruct_pixels(network, pixels)
+    figures = quality_of_pixels(pixels, reconstructions)
+    declaration = Declaration(
+        modality=record.modality,
+        body_part=record.body_part,
+        field_of_view_mm=record.preprocessing.field_of_view_mm,
+        slice_step_mm=record.slice_step_mm,
+        training_patients=len(record.training_patients),
+        intended_use=INTENDED_USE,
+        is_demonstration=is_demonstration,
+    )
+    manifest = Manifest(
+        format=FORMAT,
+        format_version=FORMAT_VERSION,
+        name=name or out.name,
+        version=version,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        software=SOFTWARE,
+        recipe=recipe.name,
+        network=recipe.network,
+        preprocessing=record.preprocessing,
+        declaration=declaration,
+        noise_variance=max(state.best_noise_variance, 1e-9),
+        quality={f"{judged_on} mse": figures.mse, f"{judged_on} ms-ssim": figures.ms_ssim},
+    )
+    card = _card(manifest, recipe, record, figures, judged_on)
+    return write_bundle(out, manifest, network, card=card, preview=_preview(network, pixels, reconstructions))
+
+
+def _slices_of(recipe: Recipe, record: RunRecord, patients: list[str]) -> torch.Tensor:
+    from SlicerVAELib.core.stack import prepare
+
+    found = discover(Path(record.data), include=recipe.data.include, exclude=recipe.data.exclude)
+    wanted = [item for item in found if item.patient in patients]
+    if not wanted:
+        raise UserError(f"The patients of the run are no longer in {record.data}; restore the data before exporting.")
+    return torch.cat([prepare(item.read(), record.preprocessing).pixels for item in wanted])
+
+
+def _preview(network: Network, pixels: torch.Tensor, reconstructions: torch.Tensor) -> bytes:
+    """PNG: images above their reconstructions, and samples of the prior below."""
+    from matplotlib import image
+
+    chosen = torch.linspace(0.2 * len(pixels), 0.8 * (len(pixels) - 1), PREVIEW_SLICES).long()
+    generator = torch.Generator().manual_seed(0)
+    with torch.inference_mode():
+        samples = network.decode(torch.randn(PREVIEW_SLICES, network.latent_size, generator=generator))
+    rows = [torch.cat(list(row[:, 0]), dim=1) for row in (pixels[chosen], reconstructions[chosen], samples)]
+    buffer = io.BytesIO()
+    image.imsave(buffer, torch.cat(rows).numpy(), cmap="gray", vmin=0, vmax=1, format="png")
+    return buffer.getvalue()
+
+
+def _card(manifest: Manifest, recipe: Recipe, record: RunRecord, figures: Quality, judged_on: str) -> str:
+    intensity = manifest.preprocessing.intensity
+    window = (
+        f"{intensity.lower:g} to {intensity.upper:g} HU"
+        if isinstance(intensity, HounsfieldWindow)
+        else f"percentiles {intensity.lower:g} (of all) to {intensity.upper:g} (of the foreground)"
+    )
+    step = "–".join(f"{value:.1f}" for value in dict.fromkeys(record.slice_step_mm))
+    title = recipe.title
+    patients = record.validation_patients or record.training_patients
+    return f"""# {manifest.title}
+
+{title} (recipe `{recipe.name}`, source {recipe.source}), written by {manifest.software} on {manifest.created}.
+
+- **Images it was made for:** {record.modality} {record.body_part or ""}, slices every {step} mm
+- **Field of view:** {manifest.declaration.field_of_view_mm:.0f} mm in {manifest.preprocessing.size} pixels
+- **Intensities:** {window}
+- **Trained on:** {len(record.training_patients)} patients, seed {record.seed}
+- **Figures on {len(patients)} {judged_on} patients:** mean squared error {figures.mse:.5f}, MS-SSIM
+  {figures.ms_ssim:.3f} ({figures.ms_ssim_scales} scales), over {figures.slices} slices, intensities in 0…1
+- **Intended use:** {manifest.declaration.intended_use}
+
+preview.png shows slices, their reconstructions, and samples of the prior, from top to bottom.
+"""

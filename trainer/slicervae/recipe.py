@@ -1,0 +1,136 @@
+"""Recipes: what to train, as short YAML files that read like the line of a table."""
+
+import dataclasses
+import importlib.resources
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import yaml
+
+from SlicerVAELib.core.errors import UserError, nearest
+from SlicerVAELib.core.manifest import NetworkDescription
+from SlicerVAELib.core.records import from_data, to_data
+
+AUTO: Literal["auto"] = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveSettings:
+    """What is minimised. ``noise`` "optimal" sets σ² to the batch's own mean squared error, "fixed" to
+    ``noise_variance``; ``beta`` weights the KL divergence."""
+
+    kind: Literal["vae"] = "vae"
+    beta: float = dataclasses.field(default=1.0, metadata={"min": 0.0, "max": 1e6})
+    noise: Literal["optimal", "fixed"] = "optimal"
+    noise_variance: float = dataclasses.field(default=0.01, metadata={"min": 1e-9, "max": 1e6})
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessingSettings:
+    """How volumes become slices; "auto" is decided from the modality and sizes of the training volumes.
+
+    ``intensity`` is "hounsfield" (``lower``…``upper`` HU) or "foreground-percentiles".
+    """
+
+    intensity: Literal["auto", "hounsfield", "foreground-percentiles"] = AUTO
+    lower: float | Literal["auto"] = AUTO
+    upper: float | Literal["auto"] = AUTO
+    spacing_mm: float | Literal["auto"] = AUTO
+    centre: Literal["auto", "grid", "foreground"] = AUTO
+    slice_step_mm: float | Literal["auto"] = AUTO
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """How it is trained. ``validation_share`` is the share of patients kept aside to choose the best weights."""
+
+    epochs: int = dataclasses.field(default=100, metadata={"min": 1, "max": 1_000_000})
+    batch_size: int = dataclasses.field(default=32, metadata={"min": 2, "max": 65_536})
+    learning_rate: float = dataclasses.field(default=1e-3, metadata={"min": 1e-9, "max": 10.0})
+    schedule: Literal["constant", "cosine"] = "cosine"
+    validation_share: float = dataclasses.field(default=0.15, metadata={"min": 0.0, "max": 0.9})
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings:
+    """Which volumes of the data folder take part: glob patterns on the path below it or on the series description."""
+
+    include: list[str] = dataclasses.field(default_factory=list)
+    exclude: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run but the data and the seed."""
+
+    name: str
+    title: str
+    source: str
+    network: NetworkDescription
+    objective: ObjectiveSettings = ObjectiveSettings()
+    preprocessing: PreprocessingSettings = PreprocessingSettings()
+    training: TrainingSettings = TrainingSettings()
+    data: DataSettings = DataSettings()
+
+    def to_yaml(self) -> str:
+        """The recipe as the text of a recipe file."""
+        return yaml.safe_dump(to_data(self), sort_keys=False, allow_unicode=True)
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = importlib.resources.files(__package__) / "recipes"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
+    """The recipe ``name`` with ``changes`` of the form "key=value" applied.
+
+    A key is the dotted path of a setting ("training.batch_size") or its last part where that is unambiguous. Raises
+    UserError for an unknown recipe or setting, with the nearest valid name, and for a value out of range.
+    """
+    if name not in recipe_names():
+        raise UserError(f"There is no recipe '{name}'; {nearest(name, recipe_names())}")
+    text = (importlib.resources.files(__package__) / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+    return parse_recipe(text, f"the recipe {name}", changes)
+
+
+def parse_recipe(text: str, where: str, changes: Iterable[str] = ()) -> Recipe:
+    """The recipe in a YAML text, with changes as in ``load_recipe``. Raises UserError for what is not one."""
+    try:
+        data = to_data(from_data(Recipe, yaml.safe_load(text), where))
+    except yaml.YAMLError:
+        raise UserError(f"{where} is not valid YAML; write it anew or take it from the package.") from None
+    for change in changes:
+        _apply(data, change)
+    return from_data(Recipe, data, "the recipe with your settings")
+
+
+def _apply(data: dict[str, Any], change: str) -> None:
+    key, equals, value = change.partition("=")
+    if not equals:
+        raise UserError(f"The setting '{change}' has no value; write it as key=value.")
+    paths = {".".join(path): path for path in _leaves(data)}
+    chosen = [path for dotted, path in paths.items() if dotted == key or path[-1] == key]
+    if len(chosen) > 1:
+        raise UserError(f"The setting '{key}' could be {' or '.join('.'.join(path) for path in chosen)}; name one.")
+    if not chosen:
+        names = {**paths, **{path[-1]: path for path in paths.values()}}
+        raise UserError(f"There is no setting '{key}'; {nearest(key, names)}")
+    *parents, last = chosen[0]
+    place = data
+    for parent in parents:
+        place = place[parent]
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        parsed = value  # a pattern such as *FLAIR* is no YAML but needs no quotes either
+    place[last] = [parsed] if isinstance(place[last], list) and not isinstance(parsed, list) else parsed
+
+
+def _leaves(data: dict[str, Any], prefix: tuple[str, ...] = ()) -> Iterable[tuple[str, ...]]:
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*prefix, key))
+        else:
+            yield (*prefix, key)

@@ -1,0 +1,116 @@
+"""A training run on disk: recipe.yaml, run.json, checkpoint.pt and metrics.csv, each replaced whole or not at all."""
+
+import csv
+import dataclasses
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from SlicerVAELib.core.errors import UserError
+from SlicerVAELib.core.preprocessing import Preprocessing
+from SlicerVAELib.core.records import from_data, to_data
+from SlicerVAELib.core.volume import Modality
+from SlicerVAELib.io.write import write_bytes_atomically
+
+from ..recipe import Recipe, parse_recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """What run.json holds: where the run came from and what was decided before its first step."""
+
+    data: str
+    seed: int
+    software: str
+    modality: Modality
+    body_part: str
+    slice_step_mm: tuple[float, float]
+    preprocessing: Preprocessing
+    training_patients: list[str]
+    validation_patients: list[str]
+
+
+@dataclasses.dataclass
+class TrainingState:
+    """All that training needs to go on as if it had never stopped.
+
+    Noise and order are drawn anew from the seed and the step or epoch, so no random state has to be kept.
+    """
+
+    network: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    step: int = 0
+    best_loss: float = float("inf")
+    best_noise_variance: float = 1.0
+    best_network: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)  # of the unfinished epoch
+    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    finished: bool = False
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return (self.path / "run.json").is_file()
+
+    def create(self, recipe: Recipe, record: RunRecord) -> None:
+        """Begin a run. Raises UserError when the folder is taken or can't be written."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UserError(f"{self.path} is not empty; choose another --out, or go on with that run with --resume.")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path} can't be made ({error.strerror}); choose another --out.") from None
+        write_bytes_atomically(self.path / "recipe.yaml", recipe.to_yaml().encode())
+        write_bytes_atomically(self.path / "run.json", json.dumps(to_data(record), indent=2).encode())
+
+    def recipe(self) -> Recipe:
+        """The recipe of the run."""
+        path = self.path / "recipe.yaml"
+        return parse_recipe(self._text(path), str(path))
+
+    def record(self) -> RunRecord:
+        """What was decided at its start."""
+        path = self.path / "run.json"
+        try:
+            return from_data(RunRecord, json.loads(self._text(path)), str(path))
+        except ValueError:
+            raise UserError(f"{path} is damaged; train anew with another --out.") from None
+
+    def save(self, state: TrainingState) -> None:
+        """Replace the checkpoint and metrics.csv."""
+        buffer = io.BytesIO()
+        torch.save(dataclasses.asdict(state), buffer)
+        write_bytes_atomically(self.path / "checkpoint.pt", buffer.getvalue())
+        if state.rows:
+            table = io.StringIO()
+            writer = csv.DictWriter(table, fieldnames=list(state.rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(state.rows)
+            write_bytes_atomically(self.path / "metrics.csv", table.getvalue().encode())
+
+    def load(self) -> TrainingState | None:
+        """The last checkpoint, or None before the first. Raises UserError for a damaged one."""
+        path = self.path / "checkpoint.pt"
+        if not path.is_file():
+            return None
+        try:
+            # weights_only: a checkpoint is data; a pickled object in it is refused, not run.
+            return TrainingState(**torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:  # noqa: BLE001 - torch raises a dozen kinds for one cause
+            raise UserError(f"{path} is damaged ({type(error).__name__}); train anew with another --out.") from None
+
+    def _text(self, path: Path) -> str:
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise UserError(f"{path} can't be read; is {self.path} a run of 'slicervae fit'?") from None
