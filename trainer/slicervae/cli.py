@@ -19,6 +19,7 @@ COMMANDS = {
     "fit": "train a recipe on a folder of patients",
     "export": "make a model bundle of a finished run",
     "reconstruct": "reconstruct a volume and map what the model can't explain",
+    "evaluate": "measure reconstruction quality on volumes",
     "sample": "draw synthetic slices from a model",
     "demo": "the whole job from nothing to a report, in a few minutes",
     "benchmark": "measure speed and write down the figures",

@@ -13,8 +13,9 @@ from SlicerVAELib.core.local_engine import SOFTWARE
 from SlicerVAELib.core.manifest import FORMAT, FORMAT_VERSION, Manifest
 from SlicerVAELib.core.networks import Network, build
 from SlicerVAELib.core.preprocessing import HounsfieldWindow
-from SlicerVAELib.io.discover import discover
+from SlicerVAELib.core.stack import prepare
 
+from .data.cohort import find
 from .evaluation.quality import Quality, quality_of_pixels, reconstruct_pixels
 from .recipe import Recipe
 from .training.run_folder import RunFolder, RunRecord
@@ -74,9 +75,7 @@ def export(run: Path, out: Path, *, name: str = "", version: str = "1.0.0", is_d
 
 
 def _slices_of(recipe: Recipe, record: RunRecord, patients: list[str]) -> torch.Tensor:
-    from SlicerVAELib.core.stack import prepare
-
-    found = discover(Path(record.data), include=recipe.data.include, exclude=recipe.data.exclude)
+    found = find(Path(record.data), recipe.data)
     wanted = [item for item in found if item.patient in patients]
     if not wanted:
         raise UserError(f"The patients of the run are no longer in {record.data}; restore the data before exporting.")

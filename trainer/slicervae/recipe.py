@@ -53,10 +53,12 @@ class TrainingSettings:
 
 @dataclasses.dataclass(frozen=True)
 class DataSettings:
-    """Which volumes of the data folder take part: glob patterns on the path below it or on the series description."""
+    """Which volumes of the data folder take part: glob patterns on the path below it or on the series description, and
+    the patients to keep apart for a test."""
 
     include: list[str] = dataclasses.field(default_factory=list)
     exclude: list[str] = dataclasses.field(default_factory=list)
+    exclude_patients: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)

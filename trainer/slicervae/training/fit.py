@@ -13,8 +13,9 @@ from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.placement import choose_device
 from SlicerVAELib.core.progress import Cancel, Listener
 from SlicerVAELib.core.volume import Modality
-from SlicerVAELib.io.discover import Found, discover
+from SlicerVAELib.io.discover import Found
 
+from ..data.cohort import find
 from ..data.slices import Slices, read_slices, resolve_preprocessing, survey
 from ..data.split import split_patients
 from ..objectives import VAEObjective
@@ -42,7 +43,7 @@ def fit(
     network = build(recipe.network.family, recipe.network.settings, f"the recipe {recipe.name}, network")
     if RunFolder(out).exists:
         raise UserError(f"{out} holds a run already; go on with it with --resume, or choose another --out.")
-    found = discover(data, include=recipe.data.include, exclude=recipe.data.exclude, cancel=cancel)
+    found = find(data, recipe.data, cancel)
     training, validation = split_patients((f.patient for f in found), recipe.training.validation_share, seed)
     cohort = survey([f for f in found if f.patient in training], listener, cancel)
     if cohort.modality in (Modality.UNKNOWN, Modality.DOSE):
@@ -87,7 +88,7 @@ def resume(
             state.finished = False
     if state is not None and state.finished:
         return state
-    found = discover(Path(record.data), include=recipe.data.include, exclude=recipe.data.exclude, cancel=cancel)
+    found = find(Path(record.data), recipe.data, cancel)
     _check_same_patients(found, record)
     slices = read_slices(found, record.preprocessing, listener, cancel)
     device = choose_device(hardware.device)

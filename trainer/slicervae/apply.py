@@ -1,0 +1,135 @@
+"""A bundle applied to files: what the commands ``reconstruct``, ``sample`` and ``evaluate`` do."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from SlicerVAELib.core.engine import Engine, Reconstruction, ReconstructRequest, Synthesis, SynthesizeRequest
+from SlicerVAELib.core.progress import Cancel, Listener
+from SlicerVAELib.core.records import to_data
+from SlicerVAELib.core.volume import Geometry, Modality, Volume
+from SlicerVAELib.io.read import read_volume
+from SlicerVAELib.io.structures import read_structures
+from SlicerVAELib.io.write import OutputFolder, write_volume
+
+
+def reconstruct_file(
+    engine: Engine,
+    request_for: Callable[[Volume], ReconstructRequest],
+    source: Path,
+    out: Path,
+    *,
+    series: str | None = None,
+    modality: Modality | None = None,
+    structures: Path | None = None,
+    listener: Listener,
+    cancel: Cancel,
+) -> dict[str, Any]:
+    """Reconstruct the volume at ``source``; write the maps and result.json into ``out``, all or none.
+
+    Returns the content of result.json. ``structures`` is a structure set or label map whose regions are summed up.
+    """
+    began = time.perf_counter()
+    volume = read_volume(source, series=series, modality=modality)
+    if structures is not None:
+        volume = volume.replace(masks=read_structures(structures, volume))
+    read = time.perf_counter() - began
+    result = engine.reconstruct(request_for(volume), listener, cancel)
+    began = time.perf_counter()
+    with OutputFolder(out) as folder:
+        fields = provenance_fields(result.provenance)
+        for name, array in result.arrays.items():
+            write_volume(folder / f"{name}.nrrd", array, volume.geometry, fields=fields)
+        timings = {"read": read, **result.timings, "write": time.perf_counter() - began}
+        summary = _summary(volume, result, timings)
+        (folder / "result.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return summary
+
+
+def sample_to_folder(
+    engine: Engine, request: SynthesizeRequest, out: Path, *, listener: Listener, cancel: Cancel
+) -> Synthesis:
+    """Write synthetic slices as synthetic.nrrd, a picture of them, and result.json into ``out``, all or none."""
+    from .pictures import contact_sheet
+
+    result = engine.synthesize(request, listener, cancel)
+    with OutputFolder(out) as folder:
+        fields = provenance_fields(result.provenance) | {"SlicerVAE.Synthetic": "1"}
+        write_volume(folder / "synthetic.nrrd", result.images, stack_geometry(result), fields=fields)
+        (folder / "synthetic.png").write_bytes(contact_sheet(result.images, result.window, "Synthetic slices"))
+        summary: dict[str, Any] = {"synthetic": True, "count": len(result.images), "spacing_mm": result.spacing_mm}
+        summary |= {"timings_s": result.timings, "notices": list(result.notices)}
+        summary["provenance"] = to_data(result.provenance)
+        (folder / "result.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return result
+
+
+def stack_geometry(result: Synthesis) -> Geometry:
+    """A grid for independent synthetic slices: centred, axial, one pixel's width apart."""
+    count, height, width = result.images.shape
+    spacing = result.spacing_mm
+    origin = tuple(-spacing * (n - 1) / 2 for n in (width, height, count))
+    return Geometry.from_lps((count, height, width), spacing=(spacing,) * 3, origin=origin)
+
+
+def provenance_fields(provenance: Any) -> dict[str, str]:
+    """Provenance as the key–value fields of a file."""
+    return {
+        "SlicerVAE.Bundle": provenance.bundle_name,
+        "SlicerVAE.BundleVersion": provenance.bundle_version,
+        "SlicerVAE.BundleSHA256": provenance.bundle_sha256,
+        "SlicerVAE.Software": provenance.software,
+        "SlicerVAE.Parameters": json.dumps(provenance.parameters),
+        "SlicerVAE.Warnings": json.dumps(list(provenance.warnings)),
+    }
+
+
+def _summary(volume: Volume, result: Reconstruction, timings: Mapping[str, float]) -> dict[str, Any]:
+    seen = result.arrays["field_of_view"] != 0
+    spacing, origin, direction = volume.geometry.lps
+    summary: dict[str, Any] = {
+        "input": {
+            **to_data(volume.source),
+            "modality": str(volume.modality),
+            "modality_is_inferred": volume.modality_is_inferred,
+            "size": list(volume.geometry.shape[::-1]),
+            "spacing_mm": spacing.tolist(),
+            "origin_lps_mm": origin.tolist(),
+            "direction_lps": direction.tolist(),
+        },
+        "provenance": to_data(result.provenance),
+        "unit": volume.modality.unit,
+        "intensity_window": list(result.window),
+        "anomaly_unit": result.anomaly_unit,
+        "seen_by_the_model": float(seen.mean()),
+        "slices": {
+            "position_mm": list(result.slice_positions_mm),
+            "negative_elbo_nats": list(result.slice_scores),
+        },
+        "timings_s": {name: round(seconds, 4) for name, seconds in timings.items()},
+        "notices": list(result.notices),
+    }
+    if volume.masks:
+        summary["structures"] = {
+            name: _of_region(mask & seen, mask, volume, result) for name, mask in volume.masks.items()
+        }
+    return summary
+
+
+def _of_region(seen: np.ndarray, mask: np.ndarray, volume: Volume, result: Reconstruction) -> dict[str, Any]:
+    """What the maps say inside one structure; the means are over its part within the field of view."""
+    region: dict[str, Any] = {
+        "volume_cm3": float(mask.sum()) * volume.geometry.voxel_volume_cm3,
+        "seen_by_the_model": float(seen.sum() / mask.sum()) if mask.any() else 0.0,
+    }
+    if seen.any():
+        residual, anomaly = result.arrays["residual"][seen], result.arrays["anomaly"][seen]
+        region["mean_residual"] = float(residual.mean())
+        region["mean_absolute_residual"] = float(np.abs(residual).mean())
+        region["mean_anomaly"] = float(anomaly.mean())
+        region["anomaly_95th_percentile"] = float(np.percentile(anomaly, 95))
+    return region

@@ -1,0 +1,71 @@
+"""Reconstruct a CT or MR volume and map what the model can't explain.
+
+Writes reconstruction.nrrd, residual.nrrd (input − reconstruction), anomaly.nrrd, field_of_view.nrrd (1 where the model
+saw the input) and result.json. Research and decision support: nothing found does not mean normal."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from .hardware import add_device, hardware_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="model folder that 'slicervae export' wrote")
+    parser.add_argument("input", type=Path, metavar="INPUT", help="DICOM folder, NIfTI, NRRD or MHA file")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
+    parser.add_argument("--series", help="which series of a DICOM folder: its UID, the end of it, or its number")
+    parser.add_argument("--modality", choices=("CT", "MR"), help="what the values are, where the file does not say")
+    parser.add_argument(
+        "--structures", type=Path, metavar="FILE", help="RT structure set or label map; result.json sums up its regions"
+    )
+    parser.add_argument("--smoothing", type=float, default=2.0, metavar="MM", help="σ that smooths the anomaly map")
+    parser.add_argument(
+        "--sample-seed", type=int, metavar="S", help="decode a seeded draw of the posterior instead of its mean"
+    )
+    add_device(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Reconstruct one volume."""
+    from SlicerVAELib.core.engine import AnomalyOptions, ReconstructRequest
+    from SlicerVAELib.core.errors import UserError
+    from SlicerVAELib.core.local_engine import LocalEngine
+    from SlicerVAELib.core.manifest import read_manifest
+    from SlicerVAELib.core.volume import Modality, Volume
+
+    from ..apply import reconstruct_file
+    from ..console import cancel_on_interrupt, progress_bar
+
+    if not 0 <= options.smoothing <= 50:
+        raise UserError(f"--smoothing is {options.smoothing:g} mm; allowed is 0 to 50.")
+    read_manifest(options.bundle)  # a wrong bundle is told before a large input is read
+
+    def request_for(volume: Volume) -> ReconstructRequest:
+        return ReconstructRequest(
+            bundle=options.bundle,
+            volume=volume,
+            anomaly=AnomalyOptions(smoothing_mm=options.smoothing),
+            sample_seed=options.sample_seed,
+            hardware=hardware_of(options),
+        )
+
+    with progress_bar("Reconstructing") as listener, cancel_on_interrupt("Stopped; nothing was written.") as cancel:
+        summary = reconstruct_file(
+            LocalEngine(),
+            request_for,
+            options.input,
+            options.out,
+            series=options.series,
+            modality=Modality(options.modality) if options.modality else None,
+            structures=options.structures,
+            listener=listener,
+            cancel=cancel,
+        )
+    for notice in summary["notices"]:
+        sys.stderr.write(f"Note: {notice}\n")
+    seconds = sum(summary["timings_s"].values())
+    sys.stdout.write(
+        f"Wrote {', '.join(sorted(p.name for p in options.out.iterdir()))} to {options.out} ({seconds:.1f} s).\n"
+    )
