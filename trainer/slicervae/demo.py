@@ -16,7 +16,7 @@ import numpy as np
 
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.manifest import Manifest
-from SlicerVAELib.core.progress import Cancel, Listener, Progress
+from SlicerVAELib.core.progress import Cancel, Listener, Progress, part_of
 from SlicerVAELib.core.records import to_data
 from SlicerVAELib.core.volume import Modality, Volume
 from SlicerVAELib.io.discover import Found, discover
@@ -250,10 +250,5 @@ class _Stages:
         began = time.perf_counter()
         self._listener(Progress(start, name))
 
-        def within(progress: Progress) -> None:
-            share = start + progress.fraction * (end - start)
-            stage = name if progress.stage == name else f"{name}: {progress.stage}"
-            self._listener(Progress(share, stage, progress.remaining_s))
-
-        yield within
+        yield part_of(self._listener, start, end)
         self.seconds[name] = time.perf_counter() - began

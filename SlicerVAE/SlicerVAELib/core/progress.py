@@ -24,6 +24,16 @@ def ignore(progress: Progress) -> None:
     """A listener for work that nobody watches."""
 
 
+def part_of(listener: Listener, start: float, end: float) -> Listener:
+    """A listener for a part of the work that fills [start, end] of the whole."""
+
+    def tell(progress: Progress) -> None:
+        share = start + progress.fraction * (end - start)
+        listener(Progress(share, progress.stage, progress.remaining_s))
+
+    return tell
+
+
 class Cancel:
     """A request to stop, set from any thread; the work asks ``check()`` between its steps."""
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,7 @@ def run(options: argparse.Namespace) -> None:
 
     from ..recipe import load_recipe, recipe_names
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in recipe_names():
         recipe = load_recipe(name)
         network = build(recipe.network.family, recipe.network.settings)

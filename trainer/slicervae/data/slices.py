@@ -10,6 +10,7 @@ import torch
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.preprocessing import ForegroundPercentiles, HounsfieldWindow, Preprocessing
 from SlicerVAELib.core.progress import Cancel, Listener, Meter
+from SlicerVAELib.core.records import from_data
 from SlicerVAELib.core.stack import foreground_box, prepare
 from SlicerVAELib.core.volume import Modality, Volume
 from SlicerVAELib.io.discover import Found
@@ -47,7 +48,7 @@ def survey(found: Sequence[Found], listener: Listener, cancel: Cancel) -> Cohort
 
     Raises UserError for volumes of different modalities.
     """
-    meter = Meter(listener, "looking at the volumes", len(found), end=0.3)
+    meter = Meter(listener, "looking at the volumes", len(found))
     modalities: dict[Modality, str] = {}
     sides, steps, parts = [], [], []
     for item in found:
@@ -73,12 +74,14 @@ def resolve_preprocessing(settings: PreprocessingSettings, cohort: Cohort, size:
     kind = settings.intensity
     if kind == AUTO:
         kind = "hounsfield" if is_ct else "foreground-percentiles"
-    bounds = {
-        name: value
-        for name, value in (("lower", settings.lower), ("upper", settings.upper))
-        if not isinstance(value, str)
-    }
-    intensity = HounsfieldWindow(**bounds) if kind == "hounsfield" else ForegroundPercentiles(**bounds)
+    bounds = {"lower": settings.lower, "upper": settings.upper}
+    chosen = {name: value for name, value in bounds.items() if value != AUTO}
+    where = "the recipe, preprocessing"
+    intensity: HounsfieldWindow | ForegroundPercentiles
+    if kind == "hounsfield":
+        intensity = from_data(HounsfieldWindow, chosen, where)
+    else:
+        intensity = from_data(ForegroundPercentiles, chosen, where)
     if intensity.lower >= intensity.upper:
         raise UserError(f"The intensity window {intensity.lower:g} to {intensity.upper:g} is empty; set lower < upper.")
     centre = ("grid" if is_ct else "foreground") if settings.centre == AUTO else settings.centre
@@ -92,7 +95,7 @@ def resolve_preprocessing(settings: PreprocessingSettings, cohort: Cohort, size:
 
 def read_slices(found: Sequence[Found], preprocessing: Preprocessing, listener: Listener, cancel: Cancel) -> Slices:
     """Every volume in the model's space, one after the other."""
-    meter = Meter(listener, "preparing the slices", len(found), start=0.3)
+    meter = Meter(listener, "preparing the slices", len(found))
     stacks, patients = [], []
     for item in found:
         cancel.check()

@@ -13,7 +13,7 @@ from ..recipe import ObjectiveSettings
 SMALLEST_VARIANCE = 1e-6  # one grey level of ten bits; below it the division only amplifies rounding
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(eq=False)  # not frozen: Fabric rebuilds what a forward pass returns
 class Terms:
     """The loss, its parts in nats per image, and the mean squared error per pixel, as scalars."""
 

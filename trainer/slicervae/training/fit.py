@@ -11,7 +11,7 @@ from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.local_engine import SOFTWARE
 from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.placement import choose_device
-from SlicerVAELib.core.progress import Cancel, Listener
+from SlicerVAELib.core.progress import Cancel, Listener, part_of
 from SlicerVAELib.core.volume import Modality
 from SlicerVAELib.io.discover import Found
 
@@ -22,6 +22,8 @@ from ..objectives import VAEObjective
 from ..recipe import Recipe
 from .loop import Training
 from .run_folder import RunFolder, RunRecord, TrainingState
+
+PREPARATION_SHARE = 0.03  # of the progress bar: reading is short beside training
 
 
 def fit(
@@ -45,11 +47,12 @@ def fit(
         raise UserError(f"{out} holds a run already; go on with it with --resume, or choose another --out.")
     found = find(data, recipe.data, cancel)
     training, validation = split_patients((f.patient for f in found), recipe.training.validation_share, seed)
-    cohort = survey([f for f in found if f.patient in training], listener, cancel)
+    preparing = part_of(listener, 0.0, PREPARATION_SHARE)
+    cohort = survey([f for f in found if f.patient in training], part_of(preparing, 0.0, 0.3), cancel)
     if cohort.modality in (Modality.UNKNOWN, Modality.DOSE):
         raise UserError(f"The volumes in {data} do not look like CT or MR; choose images with data.include.")
     preprocessing = resolve_preprocessing(recipe.preprocessing, cohort, network.image_size)
-    slices = read_slices(found, preprocessing, listener, cancel)
+    slices = read_slices(found, preprocessing, part_of(preparing, 0.3, 1.0), cancel)
     record = RunRecord(
         data=str(data.resolve()),
         seed=seed,
@@ -90,7 +93,7 @@ def resume(
         return state
     found = find(Path(record.data), recipe.data, cancel)
     _check_same_patients(found, record)
-    slices = read_slices(found, record.preprocessing, listener, cancel)
+    slices = read_slices(found, record.preprocessing, part_of(listener, 0.0, PREPARATION_SHARE), cancel)
     device = choose_device(hardware.device)
     return _train(folder, recipe, record, slices, state, device, listener, cancel)
 
@@ -117,8 +120,9 @@ def _train(
         seed=record.seed,
         save=folder.save,
     )
+    training_listener = part_of(listener, PREPARATION_SHARE, 1.0)
     return training.run(
-        slices.of(record.training_patients), slices.of(record.validation_patients), state, listener, cancel
+        slices.of(record.training_patients), slices.of(record.validation_patients), state, training_listener, cancel
     )
 
 

@@ -1,0 +1,1 @@
+"""Speed, measured by commands that anyone can run; never part of the tests."""

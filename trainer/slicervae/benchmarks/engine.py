@@ -1,0 +1,161 @@
+"""How fast the engine is: against the bare network, and through the worker against in process.
+
+Everything compared is timed in turn within one run, and ratios of medians are reported, because machines are shared.
+"""
+
+import dataclasses
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from SlicerVAELib.core.bundle import load_network, write_bundle
+from SlicerVAELib.core.declaration import Declaration
+from SlicerVAELib.core.engine import ReconstructRequest
+from SlicerVAELib.core.local_engine import SOFTWARE, LocalEngine
+from SlicerVAELib.core.manifest import FORMAT, FORMAT_VERSION, Manifest, NetworkDescription
+from SlicerVAELib.core.networks import Network, build
+from SlicerVAELib.core.placement import CPU_BATCH_PIXELS
+from SlicerVAELib.core.preprocessing import HounsfieldWindow, Preprocessing
+from SlicerVAELib.core.progress import Listener, Meter
+from SlicerVAELib.core.stack import prepare
+from SlicerVAELib.core.volume import Modality
+from SlicerVAELib.worker.client import WorkerEngine
+
+from ..phantom import make_patient
+
+SIZE, SLICES, MODEL_SIZE = 512, 100, 256
+OUTPUTS = ("reconstruction", "residual")
+COLD_STARTS = 3
+
+Outcome = TypeVar("Outcome")
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One measured figure: what, its value with its unit, and the target it is held against."""
+
+    what: str
+    value: float
+    unit: str
+    target: float | None = None
+
+    @property
+    def line(self) -> str:
+        """The figure as a row of a table."""
+        verdict = "" if self.target is None else f"at most {self.target:g} {self.unit}".rstrip()
+        met = "" if self.target is None else ("met" if self.value <= self.target else "NOT MET")
+        return f"| {self.what} | {self.value:.3g} {self.unit} | {verdict} | {met} |"
+
+
+def measure(runs: int, listener: Listener) -> list[Figure]:
+    """Measure with ``runs`` repetitions of each; a phantom CT of 512×512×100, a 256-pixel model with random weights."""
+    with tempfile.TemporaryDirectory() as place:
+        bundle = _bundle(Path(place) / "bundle")
+        volume = make_patient(1, 1, size=SIZE, slices=SLICES).volume.replace(masks={})
+        request = ReconstructRequest(bundle, volume, outputs=OUTPUTS)
+        meter = Meter(listener, "measuring", 3 * (runs + 1) + COLD_STARTS)
+        figures = _against_the_network(request, runs, meter)
+        figures += _through_the_worker(request, runs, meter)
+    return figures + _starts(meter)
+
+
+def _bundle(folder: Path) -> Path:
+    torch.manual_seed(0)
+    network = build("table52_vae", {"size": MODEL_SIZE})
+    manifest = Manifest(
+        format=FORMAT,
+        format_version=FORMAT_VERSION,
+        name="benchmark",
+        version="0",
+        created="",
+        software=SOFTWARE,
+        recipe="vae50",
+        network=NetworkDescription("table52_vae", {"size": MODEL_SIZE}),
+        preprocessing=Preprocessing(HounsfieldWindow(), MODEL_SIZE, 500 / MODEL_SIZE),
+        declaration=Declaration(Modality.CT, "CHEST", 500.0, (1.0, 10.0), 0, "none: random weights"),
+        noise_variance=0.01,
+    )
+    write_bundle(folder, manifest, network, card="", preview=b"")
+    return folder
+
+
+def _against_the_network(request: ReconstructRequest, runs: int, meter: Meter) -> list[Figure]:
+    engine, network = LocalEngine(), load_network(request.bundle)
+    pixels = prepare(request.volume, Preprocessing(HounsfieldWindow(), MODEL_SIZE, 500 / MODEL_SIZE)).pixels
+    bare, ours, resampling = [], [], []
+    for run in range(runs + 1):
+        bare_seconds, _ = _timed(lambda: _bare_passes(network, pixels))
+        seconds, result = _timed(lambda: engine.reconstruct(request))
+        meter.advance(2)
+        if run == 0:  # a warm-up: first calls allocate
+            continue
+        between = result.timings["resample to model"] + result.timings["resample to input"]
+        bare.append(bare_seconds)
+        resampling.append(between)
+        ours.append(seconds - between)
+    ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
+    what = f"{SIZE}×{SIZE}×{SLICES} CT at {MODEL_SIZE}²"
+    return [
+        Figure(f"reconstruct + residual of a {what}, without resampling, to bare network passes", ratio, "×", 1.3),
+        Figure(f"resampling both ways of a {what}", statistics.median(resampling), "s", 1.0),
+        Figure(f"bare network passes over {SLICES} slices at {MODEL_SIZE}²", statistics.median(bare), "s"),
+    ]
+
+
+def _bare_passes(network: Network, pixels: torch.Tensor) -> torch.Tensor:
+    batch = max(1, CPU_BATCH_PIXELS // MODEL_SIZE**2)
+    with torch.inference_mode():
+        return torch.cat(
+            [network.decode(network.encode(pixels[n : n + batch]).mean) for n in range(0, len(pixels), batch)]
+        )
+
+
+def _through_the_worker(request: ReconstructRequest, runs: int, meter: Meter) -> list[Figure]:
+    local = LocalEngine()
+    ratios = []
+    with WorkerEngine() as worker:
+        for run in range(runs + 1):
+            inside, _ = _timed(lambda: local.reconstruct(request))
+            through, _ = _timed(lambda: worker.reconstruct(request))
+            meter.advance(1)
+            if run > 0:
+                ratios.append(through / inside)
+    return [Figure("reconstruct + residual through the worker to in process", statistics.median(ratios), "×", 1.15)]
+
+
+def _starts(meter: Meter) -> list[Figure]:
+    ready = []
+    for _ in range(COLD_STARTS):
+        with WorkerEngine() as worker:
+            seconds, _ = _timed(worker.info)
+        ready.append(seconds)
+        meter.advance(1)
+    # What Slicer imports of ours at its start: the library's name and nothing behind it.
+    light = _seconds_of("import SlicerVAELib") - _seconds_of("pass")
+    helped = [_timed(lambda: subprocess.run(_HELP, check=True, capture_output=True))[0] for _ in range(5)]
+    return [
+        Figure("worker ready, cold", statistics.median(ready), "s", 4.0),
+        Figure("import of our code at Slicer's start", max(0.0, light) * 1000, "ms", 50.0),
+        Figure("slicervae --help", statistics.median(helped), "s", 0.5),
+    ]
+
+
+_HELP = [sys.executable, "-m", "slicervae", "--help"]
+
+
+def _seconds_of(code: str) -> float:
+    command = [sys.executable, "-c", code]
+    return min(_timed(lambda: subprocess.run(command, check=True))[0] for _ in range(5))
+
+
+def _timed(call: Callable[[], Outcome]) -> tuple[float, Outcome]:
+    began = time.perf_counter()
+    outcome = call()
+    return time.perf_counter() - began, outcome
