@@ -4,45 +4,61 @@ bundle.json describes the model, weights.safetensors holds its arrays, card.md t
 shows it. Nothing in a bundle is executed or unpickled.
 """
 
+import contextlib
+import secrets
 import shutil
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 
 from .errors import UserError
 from .manifest import CARD, MANIFEST, PREVIEW, WEIGHTS, Manifest, check_file, read_manifest, record_of
 from .networks import Network, build
+from .records import from_data, to_data
 
 
 def write_bundle(folder: Path, manifest: Manifest, network: Network, *, card: str, preview: bytes) -> Manifest:
     """Write a bundle as the new folder ``folder`` and return its sealed manifest.
 
-    The folder appears whole or not at all. Raises UserError when it exists already or can't be written.
+    The folder appears whole or not at all. Raises UserError when it exists already, can't be written, or would be
+    refused when it is read.
     """
-    if folder.exists():
-        raise UserError(f"{folder} exists already; choose another name or remove it first.")
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     contents = {WEIGHTS: safetensors.torch.save(weights), CARD: card.encode("utf-8"), PREVIEW: preview}
     sealed = manifest.sealed({name: record_of(content) for name, content in contents.items()})
     contents[MANIFEST] = sealed.to_json().encode("utf-8")
-    temporary = None
+    from_data(Manifest, to_data(sealed), str(folder / MANIFEST))
+    _network_of(sealed, weights, folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        for name, content in contents.items():
-            (temporary / name).write_bytes(content)
-        temporary.chmod(0o755)  # mkdtemp's 0700 would keep colleagues from reading the bundle
-        temporary.rename(folder)
-    except OSError as error:
-        raise UserError(
-            f"The bundle {folder} can't be written ({error.strerror}); free space or choose another place."
-        ) from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        if folder.exists():
+            raise UserError(f"{folder} exists already; choose another name or remove it first.")
+        with _new_folder(folder) as temporary:
+            for name, content in contents.items():
+                (temporary / name).write_bytes(content)
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"The bundle {folder} can't be written ({reason}); free space or choose another place.") from None
     return sealed
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside ``folder`` that takes its name when the block ends well; otherwise nothing is left behind."""
+    made = [parent for parent in folder.parents if not parent.exists()]
+    temporary = folder.with_name(f".{folder.name[:100]}.{secrets.token_hex(4)}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for parent in made:
+                parent.rmdir()
+        raise
 
 
 def load_network(bundle: Path, manifest: Manifest | None = None) -> Network:
@@ -52,12 +68,29 @@ def load_network(bundle: Path, manifest: Manifest | None = None) -> Network:
     """
     manifest = manifest or read_manifest(bundle)
     path = check_file(bundle, manifest, WEIGHTS)
-    network = build(manifest.network.family, manifest.network.settings, f"{bundle / MANIFEST}, network")
     try:
         weights = safetensors.torch.load_file(path)
+    except safetensors.SafetensorError:
+        raise UserError(f"{path} holds no weights that can be read; export the bundle again.") from None
+    return _network_of(manifest, weights, bundle)
+
+
+def _network_of(manifest: Manifest, weights: dict[str, torch.Tensor], bundle: Path) -> Network:
+    network = build(manifest.network.family, manifest.network.settings, f"{bundle / MANIFEST}, network")
+    path = bundle / WEIGHTS
+    try:
         network.load_state_dict(weights)
-    except (safetensors.SafetensorError, RuntimeError, KeyError):
+    except (RuntimeError, KeyError):
         raise UserError(
-            f"{path} does not hold the weights of a {manifest.network.family} network; export the bundle again."
+            f"{path} does not hold the weights of the {manifest.network.family} network that {MANIFEST} describes; "
+            "export the bundle again."
         ) from None
+    size = manifest.preprocessing.size
+    if (network.image_size, network.channels) != (size, 1):
+        raise UserError(
+            f"{bundle} has a network for {network.image_size} pixels and {network.channels} channel(s), but prepares "
+            f"images of {size} pixels and 1 channel; export it again."
+        )
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
+        raise UserError(f"{path} holds weights that are not numbers (NaN or infinite); train the model again.")
     return network.eval().requires_grad_(False)

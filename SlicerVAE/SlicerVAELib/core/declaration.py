@@ -43,9 +43,8 @@ def check(volume: Volume, declaration: Declaration, model: str) -> tuple[str, ..
     if volume.array.dtype.kind == "f":
         invalid = volume.array.size - int(np.count_nonzero(np.isfinite(volume.array)))
         if invalid:
-            raise UserError(
-                f"{name} holds {invalid:,} values that are not numbers (NaN or infinite); replace them and try again."
-            )
+            values = "1 value that is not a number" if invalid == 1 else f"{invalid:,} values that are not numbers"
+            raise UserError(f"{name} holds {values} (NaN or infinite); correct the image and try again.")
     return tuple(_doubts(volume, declaration, name, model))
 
 

@@ -43,7 +43,7 @@ class Manifest:
     figures on held-out patients; ``checksum`` is the SHA-256 of everything else and the bundle's identity."""
 
     format: str
-    format_version: int
+    format_version: int = dataclasses.field(metadata={"min": 1, "max": FORMAT_VERSION})
     name: str
     version: str
     created: str
@@ -75,28 +75,33 @@ class Manifest:
 def read_manifest(bundle: Path) -> Manifest:
     """Read and check bundle.json of the bundle folder, and that its files are there in their full size.
 
-    Raises UserError for what is not a bundle, and for a truncated, hand-edited or newer one.
+    The weights' own content is checked where they are loaded. Raises UserError for what is not a bundle, and for a
+    truncated, damaged, hand-edited or newer one.
     """
-    path = _manifest_path(bundle)
+    path = bundle / MANIFEST
     try:
+        _check_is_bundle(bundle)
         if path.stat().st_size > LARGEST_MANIFEST_BYTES:
             raise UserError(f"{path} is far too large for a model description; get the bundle again.")
         data = json.loads(path.read_text(encoding="utf-8"))
+        checksum = _checksum(data) if isinstance(data, dict) else ""
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} can't be read ({_reason(error)}); get or export the bundle again.") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise UserError(f"{path} does not describe a SlicerVAE model; choose a folder that 'slicervae export' wrote.")
     version = data.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if isinstance(version, int | float) and version > FORMAT_VERSION:
         raise UserError(
             f"{bundle} is a bundle of format {version}, newer than this software reads ({FORMAT_VERSION}); "
             "update SlicerVAE."
         )
-    if data.get("checksum") != _checksum(data):
+    if data.get("checksum") != checksum:
         raise UserError(f"{path} was changed after it was exported (its checksum is wrong); get the bundle again.")
     manifest = from_data(Manifest, data, str(path))
     for name in FILES:
         _check_size(bundle, name, manifest.files.get(name))
+    for name in (CARD, PREVIEW):
+        check_file(bundle, manifest, name)
     return manifest
 
 
@@ -118,15 +123,13 @@ def record_of(content: bytes) -> FileRecord:
     return FileRecord(len(content), hashlib.sha256(content).hexdigest())
 
 
-def _manifest_path(bundle: Path) -> Path:
+def _check_is_bundle(bundle: Path) -> None:
     if not bundle.exists():
         raise UserError(f"There is no model bundle at {bundle}; check the path.")
-    path = bundle / MANIFEST
-    if not bundle.is_dir() or not path.is_file():
+    if not bundle.is_dir() or not (bundle / MANIFEST).is_file():
         raise UserError(
             f"{bundle} is not a model bundle (it has no {MANIFEST}); choose a folder of 'slicervae export'."
         )
-    return path
 
 
 def _check_size(bundle: Path, name: str, record: FileRecord | None) -> None:

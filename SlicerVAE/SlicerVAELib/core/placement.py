@@ -52,12 +52,19 @@ class Placement:
 
     @classmethod
     def of(cls, network: Network, hardware: Hardware) -> "Placement":
-        """Place a network as asked for."""
+        """Place a network as asked for, or on the CPU, which is told in ``notices``, where it has no room there."""
         device = choose_device(hardware.device)
         pixels = CPU_BATCH_PIXELS if device.type == "cpu" else GPU_BATCH_PIXELS
         batch_size = hardware.batch_size or max(1, pixels // network.image_size**2)
         precision = "float32" if hardware.precision == "auto" else hardware.precision
-        return cls(network.to(device), device, precision, batch_size)
+        placement = cls(network, device, precision, batch_size)
+        try:
+            network.to(device)
+        except RuntimeError as error:
+            if device.type == "cpu" or not is_out_of_memory(error):
+                raise
+            placement._continue_on_cpu(f"Memory of {device} has no room for the model; continued on the CPU.")
+        return placement
 
     @property
     def description(self) -> str:
@@ -119,18 +126,34 @@ class Placement:
             torch.cuda.empty_cache()
         if self.batch_size > 1:
             self.batch_size //= 2
-            self._notice(f"Memory ran out on {self.device}; continued with {self.batch_size} slices at a time.")
+            slices = "one slice" if self.batch_size == 1 else f"{self.batch_size} slices"
+            self._notice(f"Memory ran out on {self.device}; continued with {slices} at a time.")
         elif self.device.type != "cpu":
-            self._notice(f"Memory of {self.device} ran out for a single slice; continued on the CPU.")
-            self.network = self.network.to("cpu")
-            self.device, self.precision = torch.device("cpu"), "float32"
-            self.batch_size = max(1, CPU_BATCH_PIXELS // self.network.image_size**2)
+            self._continue_on_cpu(f"Memory of {self.device} ran out for a single slice; continued on the CPU.")
         else:
             raise UserError("Memory ran out even for a single slice; close other programs and try again.")
+
+    def _continue_on_cpu(self, notice: str) -> None:
+        self._notice(notice)
+        self.network.to("cpu")
+        self.device, self.precision = torch.device("cpu"), "float32"
+        self.batch_size = max(1, CPU_BATCH_PIXELS // self.network.image_size**2)
 
     def _notice(self, sentence: str) -> None:
         # Each halving replaces the one before: the person needs the outcome only.
         self.notices[:] = [n for n in self.notices if not n.startswith("Memory ran out")] + [sentence]
+
+
+# oneDNN, which computes convolutions on CPUs, says no more than that it could not create something.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "alloc_failed",
+    "bad_alloc",
+    "could not create a primitive",
+    "could not create a memory object",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -138,4 +161,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     words = str(error).lower()
-    return any(sign in words for sign in ("out of memory", "can't allocate memory", "not enough memory"))
+    return isinstance(error, RuntimeError) and any(sign in words for sign in _OUT_OF_MEMORY)

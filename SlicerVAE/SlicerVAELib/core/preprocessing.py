@@ -14,6 +14,10 @@ class HounsfieldWindow:
     lower: float = dataclasses.field(default=-800.0, metadata={"min": -1024.0, "max": 4000.0})
     upper: float = dataclasses.field(default=700.0, metadata={"min": -1000.0, "max": 30000.0})
 
+    def __post_init__(self) -> None:
+        if self.lower >= self.upper:
+            raise ValueError(f"the window's lower end {self.lower:g} is not below its upper end {self.upper:g}")
+
     def window(self, array: np.ndarray) -> tuple[float, float]:  # noqa: ARG002 - the same for every volume
         """The values that become 0 and 1."""
         return self.lower, self.upper
@@ -33,6 +37,8 @@ class ForegroundPercentiles:
 
     def window(self, array: np.ndarray) -> tuple[float, float]:
         """The values that become 0 and 1."""
+        if array.dtype == bool:  # of which numpy takes no percentiles
+            array = array.view(np.uint8)
         low = float(np.percentile(array, self.lower))
         foreground = array[array > array.mean()]
         high = float(np.percentile(foreground, self.upper)) if foreground.size else low

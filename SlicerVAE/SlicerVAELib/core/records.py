@@ -36,7 +36,8 @@ def from_data(kind: type[Record], data: Any, where: str) -> Record:
     """Read ``data`` as the dataclass ``kind``.
 
     ``where`` names the source for a person ("bundle.json of …"). Raises UserError with one sentence for a missing or
-    unknown key, a value of the wrong type, or a number out of its bounds.
+    unknown key, a value of the wrong type, a number out of its bounds, or values that the dataclass itself refuses
+    with a ValueError because they do not fit each other.
     """
     if not isinstance(data, Mapping):
         raise UserError(f"{where} should hold named values but holds {_name_of(data)}.")
@@ -51,7 +52,10 @@ def from_data(kind: type[Record], data: Any, where: str) -> Record:
             values[name] = _read(hints[name], data[name], f"{where}, entry '{name}'", field.metadata)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise UserError(f"{where} lacks the entry '{name}'.")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise UserError(f"{where} does not hold together: {error}.") from None
 
 
 def _read(hint: Any, value: Any, where: str, metadata: Mapping[str, Any]) -> Any:
@@ -62,14 +66,14 @@ def _read(hint: Any, value: Any, where: str, metadata: Mapping[str, Any]) -> Any
         return _read_union(arguments, value, where, metadata)
     if origin is typing.Literal:
         if value not in arguments:
-            raise UserError(f"{where} is {value!r}; {nearest(str(value), [str(a) for a in arguments])}")
+            raise UserError(f"{where} is {_shown(value)}; {nearest(str(value), [str(a) for a in arguments])}")
         return value
     if dataclasses.is_dataclass(hint):
         return from_data(typing.cast(type, hint), value, where)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         valid = {str(member.value): member for member in hint}
         if str(value) not in valid:
-            raise UserError(f"{where} is {value!r}; {nearest(str(value), valid)}")
+            raise UserError(f"{where} is {_shown(value)}; {nearest(str(value), valid)}")
         return valid[str(value)]
     if origin in (list, tuple):
         return _read_sequence(origin, arguments, value, where)
@@ -84,6 +88,13 @@ def _read_union(arguments: tuple[Any, ...], value: Any, where: str, metadata: Ma
     if value is None and type(None) in arguments:
         return None
     options = [argument for argument in arguments if argument is not type(None)]
+    kinds = {option.kind: option for option in options if hasattr(option, "kind")}
+    if isinstance(value, Mapping) and "kind" in value and kinds:
+        # Judged as what it says it is; otherwise the sentence would be about the last option, whatever was meant.
+        name = str(value["kind"])
+        if name not in kinds:
+            raise UserError(f"{where}, entry 'kind' is {_shown(value['kind'])}; {nearest(name, kinds)}")
+        return _read(kinds[name], value, where, metadata)
     for option in options[:-1]:
         try:
             return _read(option, value, where, metadata)
@@ -114,14 +125,14 @@ def _read_scalar(hint: Any, value: Any, where: str, metadata: Mapping[str, Any])
     elif hint is int and is_number and (isinstance(value, int) or value.is_integer()):
         value = int(value)
     elif not (isinstance(value, hint) and isinstance(value, bool) == (hint is bool)):
-        raise UserError(f"{where} should be {_WORDS.get(hint, hint.__name__)} but is {value!r}.")
+        raise UserError(f"{where} should be {_WORDS.get(hint, hint.__name__)} but is {_shown(value)}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{where} should be a finite number but is {value!r}.")
     low, high = metadata.get("min"), metadata.get("max")
     if (low is not None and value < low) or (high is not None and value > high):
         raise UserError(f"{where} is {value!r}; allowed is {_span(low, high)}.")
     if "choices" in metadata and value not in metadata["choices"]:
-        raise UserError(f"{where} is {value!r}; allowed are {', '.join(map(repr, metadata['choices']))}.")
+        raise UserError(f"{where} is {_shown(value)}; allowed are {', '.join(map(repr, metadata['choices']))}.")
     return value
 
 
@@ -135,4 +146,9 @@ _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or 
 
 
 def _name_of(value: Any) -> str:
-    return "nothing" if value is None else f"{type(value).__name__} {value!r}"[:80]
+    return "nothing" if value is None else f"{type(value).__name__} {_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -6,7 +6,6 @@ source, the source is averaged over the target's voxel, so that noise and fine s
 """
 
 import dataclasses
-import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -144,28 +143,51 @@ def _resample_oblique(
     fill: float,
     transform: Transform | None,
 ) -> torch.Tensor:
-    values = pixels.to(torch.float32)
+    values = pixels.to(torch.float32, copy=True)  # transforms work in place, and the input must stay as it is
     if transform is not None:
         values = transform(values)
+    values = _averaged(values, index_map)
     source_shape = values.shape
-    # Averaging shifted trilinear samples is the box filter that a coarser target needs.
-    steps = np.maximum(1, np.round(np.abs(index_map[:3, :3]).max(axis=0))).astype(int)
-    shifts = [index_map[:3, :3] @ s for s in itertools.product(*(((np.arange(n) + 0.5) / n - 0.5) for n in steps))]
     scale = 2 / np.maximum(np.array(source_shape[::-1]) - 1, 1)
     resampled = torch.empty(target_shape, dtype=torch.float32)
     step = max(1, SLAB_ELEMENTS // (target_shape[1] * target_shape[2]))
     for start in range(0, target_shape[0], step):
         rows = slice(start, min(start + step, target_shape[0]))
         positions = _slab_positions(index_map, target_shape, rows)
-        total = torch.zeros(positions.shape[:3])
-        for shift in shifts:
-            grid = torch.from_numpy(((positions + shift) * scale - 1).astype(np.float32))
-            total += torch.nn.functional.grid_sample(
-                values[None, None], grid[None], mode="bilinear", padding_mode="border", align_corners=True
-            )[0, 0]
+        grid = torch.from_numpy((positions * scale - 1).astype(np.float32))
+        interpolated = torch.nn.functional.grid_sample(
+            values[None, None], grid[None], mode="bilinear", padding_mode="border", align_corners=True
+        )[0, 0]
         inside = np.logical_and.reduce([_inside(positions[..., a], n) for a, n in enumerate(source_shape[::-1])])
-        resampled[rows] = torch.where(torch.from_numpy(inside), total / len(shifts), torch.tensor(fill))
+        resampled[rows] = torch.where(torch.from_numpy(inside), interpolated, torch.tensor(fill))
     return resampled
+
+
+def _averaged(values: torch.Tensor, index_map: np.ndarray) -> torch.Tensor:
+    """Average the source (in place) along its own axes over as many voxels as one of the target's holds."""
+    # A column of the inverse is a step along a source axis, in target voxels.
+    i, j, k = np.round(1 / np.linalg.norm(np.linalg.inv(index_map[:3, :3]), axis=0), 6)
+    if k > 1:
+        values = (_averaging(values.shape[0], k) @ values.flatten(1)).view_as(values)
+    if max(i, j) > 1:
+        down, along = _averaging(values.shape[1], j), _averaging(values.shape[2], i)
+        step = max(1, SLAB_ELEMENTS // (values.shape[1] * values.shape[2]))
+        for start in range(0, values.shape[0], step):
+            values[start : start + step] = down @ values[start : start + step] @ along.T
+    return values
+
+
+def _averaging(count: int, step: float) -> torch.Tensor:
+    """Matrix (count, count) that, before linear interpolation, makes a triangle of half-width ``step`` of it."""
+    if step <= 1:
+        return torch.eye(count)
+    width = int(np.ceil(step))
+    indices = np.arange(count)
+    triangle = np.clip(1 - np.abs(indices[:, None] - indices[None, :]) / width, 0, None)
+    triangle /= triangle.sum(axis=1, keepdims=True)
+    # Variances add up: (step² − 1) / 6 here and 1/6 by the interpolation; a whole triangle has (width² − 1) / 6.
+    share = (step**2 - 1) / (width**2 - 1)
+    return torch.from_numpy((share * triangle + (1 - share) * np.eye(count)).astype(np.float32))
 
 
 def _slab_positions(index_map: np.ndarray, shape: tuple[int, int, int], rows: slice) -> np.ndarray:
@@ -181,7 +203,12 @@ def _slab_positions(index_map: np.ndarray, shape: tuple[int, int, int], rows: sl
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:
-    """The array as a tensor, without a copy where torch knows its type and its byte order."""
+    """The array as a tensor, without a copy where torch knows its type, its byte order and its strides."""
     if array.dtype.kind in "bu":  # torch computes with uint8 alone of the unsigned types
         array = array.astype({1: np.uint8, 2: np.int32}.get(array.dtype.itemsize, np.int64), copy=False)
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))
+    elif array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    array = np.asarray(array, dtype=array.dtype.newbyteorder("="))
+    if any(stride < 0 or stride % array.itemsize for stride in array.strides):
+        array = array.copy()
+    return torch.from_numpy(array)

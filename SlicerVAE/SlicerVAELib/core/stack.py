@@ -51,7 +51,7 @@ def prepare(volume: Volume, preprocessing: Preprocessing) -> Stack:
     low, high = preprocessing.intensity.window(volume.array)
 
     def normalise(values: torch.Tensor) -> torch.Tensor:
-        return values.clamp_(low, high).sub_(low).mul_(1 / (high - low))
+        return values.sub_(low).mul_(1 / (high - low)).clamp_(0, 1)
 
     grid = model_grid(volume, preprocessing)
     pixels = resample(volume.array, volume.geometry, grid, fill=0.0, transform=normalise)
@@ -78,7 +78,11 @@ def _slices(geometry: Geometry, wanted_step_mm: float | None) -> tuple[float, in
     axis = int(np.abs(geometry.directions[2]).argmax())
     step = wanted_step_mm or float(geometry.spacing[axis])
     # An extent of 39.98 or 40.02 slices, after rounding in a header, is 40 slices; a real remainder is one more.
-    return step, max(1, int(np.ceil(extent.sum() / step - 0.1)))
+    if wanted_step_mm:
+        return step, max(1, int(np.ceil(extent.sum() / step - 0.1)))
+    # Slices are added in pairs, so that those of a tilted volume stay where its own are and not half a step beside.
+    own = geometry.shape[2 - axis]
+    return step, max(1, own + 2 * int(np.ceil((extent.sum() / step - own) / 2 - 0.05)))
 
 
 def foreground_box(volume: Volume) -> tuple[np.ndarray, np.ndarray]:

@@ -26,6 +26,6 @@ families: dict[str, Family] = {
 def build(family: str, settings: Mapping[str, Any], where: str = "the network's settings") -> Network:
     """Build an untrained network. Raises UserError for an unknown family or settings that do not fit it."""
     if family not in families:
-        raise UserError(f"There is no network family '{family}'; {nearest(family, families)}")
+        raise UserError(f"{where}: there is no family '{family}'; {nearest(family, families)}")
     chosen = families[family]
     return chosen.network(from_data(chosen.settings, settings, where))

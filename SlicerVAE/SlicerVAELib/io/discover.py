@@ -1,0 +1,164 @@
+"""Finding the volumes of a data folder, and whose they are, without reading their pixels."""
+
+import dataclasses
+import fnmatch
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..core.errors import UserError
+from ..core.progress import Cancel, Listener, Meter, ignore
+from ..core.volume import Modality, Volume
+from .dicom import Series, group_by_series, read_series
+from .dicom_headers import Header, looks_like_dicom, read_header, read_headers
+from .images import VOLUME_FILES, ending, stem
+from .quiet import quiet
+from .read import read_volume
+from .values import refuse_unusable
+
+_FEWEST_SLICES = 3  # fewer are localizers
+_KINDS = (Modality.CT, Modality.MR)
+_TRUTH_FOLDERS = {"truth", "labels", "labelstr", "labelsts", "masks", "segmentations"}
+_SEGMENTATION = re.compile(
+    r"(?<![a-z])(lesions?|labels?|labelmaps?|[a-z]*masks?|[a-z]{0,4}seg|segmentations?)(?![a-z])"
+)
+_NEVER_DICOM = (".json", ".csv", ".txt", ".md", ".xml", ".png", ".jpg", ".html", ".pdf", ".bval", ".bvec")
+_MOST_NAMED = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """One volume of a data folder. ``patient`` tells whose it is, for splits; ``series`` is a UID for DICOM and empty
+    for other files, whose header does not give a ``modality`` either."""
+
+    patient: str
+    path: Path
+    series: str
+    modality: Modality
+    description: str
+    files: tuple[Path, ...] = dataclasses.field(repr=False, compare=False, default=())
+
+    def read(self) -> Volume:
+        """Read it. Raises UserError as ``read_volume`` does."""
+        if not self.series:
+            return read_volume(self.path)
+        try:
+            with quiet():
+                volume = read_series(Series(tuple(read_headers(self.files))))
+        except OSError as error:
+            raise UserError(f"{error.filename or self.path} can't be read ({error.strerror or error}).") from error
+        refuse_unusable(volume.array, str(self.path))
+        return volume
+
+
+def discover(
+    folder: str | os.PathLike[str],
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    progress: Listener = ignore,
+    cancel: Cancel | None = None,
+) -> list[Found]:
+    """List the volumes in ``folder`` at any depth, in a fixed order.
+
+    DICOM files are grouped by folder and series, of which CT and MR with at least three slices count, and belong to
+    their PatientID. NIfTI, NRRD and MetaImage files belong to the ``sub-…`` folder that they lie in (BIDS), otherwise
+    to their folder; files directly in ``folder`` each to a patient of their own. Left out are hidden files, folders of
+    truth or labels, segmentations by their name, damaged files, and what ``include`` does not name or ``exclude``
+    does: patterns such as '*FLAIR*', without regard to case, for the path within ``folder``, the file's name or the
+    series description.
+
+    Raises UserError when nothing is left, saying what was there; Cancelled.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise UserError(f"{root} is {'a file' if root.exists() else 'not there'}; give a folder with volumes.")
+    files = sorted(_visible_files(root))
+    found = [*_volume_files(root, files), *_dicom_series(root, files, progress, cancel or Cancel())]
+    found.sort(key=lambda item: (item.path.as_posix(), item.description, item.series))
+    if not found:
+        raise UserError(f"{root} holds no CT or MR series and no NIfTI, NRRD or MetaImage volume{_inventory(files)}.")
+    chosen = [item for item in found if _is_wanted(item, root, include, exclude)]
+    if not chosen:
+        raise UserError(_none_wanted(found, root, include, exclude))
+    return chosen
+
+
+def _visible_files(root: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".") and name.lower() not in _TRUTH_FOLDERS]
+        yield from (Path(place, name) for name in names if not name.startswith("."))
+
+
+def _volume_files(root: Path, files: Sequence[Path]) -> Iterator[Found]:
+    for path in files:
+        if ending(path, VOLUME_FILES) and not _SEGMENTATION.search(stem(path).lower()):
+            yield Found(_owner(path, root), path, "", Modality.UNKNOWN, stem(path))
+
+
+def _owner(path: Path, root: Path) -> str:
+    parents = path.relative_to(root).parts[:-1]
+    subject = next((part for part in parents if re.fullmatch(r"sub-[A-Za-z0-9]+", part)), None)
+    return subject or "/".join(parents) or stem(path)
+
+
+def _dicom_series(root: Path, files: Sequence[Path], progress: Listener, cancel: Cancel) -> Iterator[Found]:
+    candidates = [path for path in files if not ending(path, (*VOLUME_FILES, *_NEVER_DICOM))]
+    meter = Meter(progress, "looking through files", len(candidates))
+    by_folder: dict[Path, list[Header]] = {}
+    for path in candidates:
+        cancel.check()
+        header = _header(path)
+        if header is not None:
+            by_folder.setdefault(path.parent, []).append(header)
+        meter.advance(1)
+    for place, headers in by_folder.items():
+        for series in group_by_series(headers):
+            first = series.headers[0]
+            if first.kind in _KINDS and len(series.headers) >= _FEWEST_SLICES and not first.is_colour:
+                owner = first.patient or "/".join(place.relative_to(root).parts) or series.uid
+                paths = tuple(header.path for header in series.headers)
+                yield Found(owner, place, series.uid, first.kind, first.description, paths)
+
+
+def _header(path: Path) -> Header | None:
+    try:
+        with quiet():  # not around the loop, whose progress is to be seen
+            return read_header(path) if looks_like_dicom(path) else None
+    except (UserError, OSError):
+        return None  # a damaged slice shows as a gap when its series is read
+
+
+def _is_wanted(found: Found, root: Path, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    names = [name.lower() for name in (_within(found, root), found.path.name, found.description)]
+
+    def fits(patterns: Sequence[str]) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern.lower()) for name in names for pattern in patterns)
+
+    return (not include or fits(include)) and not fits(exclude)
+
+
+def _none_wanted(found: Sequence[Found], root: Path, include: Sequence[str], exclude: Sequence[str]) -> str:
+    asked = " and ".join(
+        f"{verb} {', '.join(repr(pattern) for pattern in patterns)}"
+        for verb, patterns in (("including", include), ("excluding", exclude))
+        if patterns
+    )
+    named = ", ".join(
+        f"'{_within(item, root)}'" + (f" ({item.description})" if item.series else "") for item in found[:_MOST_NAMED]
+    )
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return f"Nothing in {root} is left when {asked}; there are {named}{more}."
+
+
+def _within(found: Found, root: Path) -> str:
+    return found.path.relative_to(root).as_posix()
+
+
+def _inventory(files: Sequence[Path]) -> str:
+    if not files:
+        return "; it is empty"
+    endings = Counter(ending(path, VOLUME_FILES) or path.suffix.lower() or "without ending" for path in files)
+    return "; it holds " + ", ".join(f"{count} × {kind}" for kind, count in endings.most_common(_MOST_NAMED))
