@@ -33,7 +33,7 @@ from .training.run_folder import RunFolder, TrainingState
 
 PATIENTS = 20
 HELD_OUT = 3
-SETTINGS = ("size=128", "batch_size=16", "epochs=14", "learning_rate=0.002")
+SETTINGS = ("size=128", "batch_size=16", "epochs=16")
 SAMPLES = 24
 COHORT_SEED, HELD_OUT_SEED, SEED = 1, 2, 0
 
@@ -108,8 +108,12 @@ def _in_scene(
     from SlicerVAELib.scene.logic import SceneLogic
     from SlicerVAELib.worker.client import WorkerEngine
 
-    slicer.mrmlScene = slicer.mrmlScene or slicer.vtkMRMLScene()
+    slicer.mrmlScene = slicer.vtkMRMLScene()  # outside the application nobody else sets it
     node = slicer.util.addVolumeFromArray(volume.array, volume.geometry.ijk_to_ras, name=volume.source.patient)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    # What Slicer's DICOM import would have noted.
+    item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+    hierarchy.SetItemAttribute(item, "DICOM.Modality", str(volume.modality))
     with WorkerEngine() as engine:
         logic = SceneLogic(engine)
         maps = logic.reconstruct(node, bundle, progress=listener, cancel=cancel)

@@ -30,7 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Reconstruct one volume."""
     from SlicerVAELib.core.engine import AnomalyOptions, ReconstructRequest
-    from SlicerVAELib.core.errors import UserError
     from SlicerVAELib.core.local_engine import LocalEngine
     from SlicerVAELib.core.manifest import read_manifest
     from SlicerVAELib.core.volume import Modality, Volume
@@ -38,8 +37,6 @@ def run(options: argparse.Namespace) -> None:
     from ..apply import reconstruct_file
     from ..console import cancel_on_interrupt, progress_bar
 
-    if not 0 <= options.smoothing <= 50:
-        raise UserError(f"--smoothing is {options.smoothing:g} mm; allowed is 0 to 50.")
     read_manifest(options.bundle)  # a wrong bundle is told before a large input is read
 
     def request_for(volume: Volume) -> ReconstructRequest:

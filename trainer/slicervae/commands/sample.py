@@ -24,14 +24,17 @@ def run(options: argparse.Namespace) -> None:
     """Draw and write."""
     from SlicerVAELib.core.engine import SynthesizeRequest
     from SlicerVAELib.core.local_engine import LocalEngine
-    from SlicerVAELib.core.records import from_data, to_data
 
     from ..apply import sample_to_folder
     from ..console import cancel_on_interrupt, progress_bar
 
-    wanted = {"bundle": options.bundle, "hardware": to_data(hardware_of(options))}
-    wanted |= {name: getattr(options, name) for name in ("count", "seed", "temperature")}
-    request = from_data(SynthesizeRequest, wanted, "the command line")
+    request = SynthesizeRequest(
+        bundle=options.bundle,
+        count=options.count,
+        seed=options.seed,
+        temperature=options.temperature,
+        hardware=hardware_of(options),
+    )
     with progress_bar("Sampling") as listener, cancel_on_interrupt("Stopped; nothing was written.") as cancel:
         result = sample_to_folder(LocalEngine(), request, options.out, listener=listener, cancel=cancel)
     sys.stdout.write(f"Wrote {len(result.images)} synthetic slices to {options.out}.\n")
