@@ -13,12 +13,12 @@ from pathlib import Path
 from SlicerVAELib.core.errors import Cancelled, UserError
 from SlicerVAELib.core.progress import Cancel, Listener, Progress, ignore
 from SlicerVAELib.core.records import from_data, to_data
+from SlicerVAELib.io.write import write_bytes_atomically, write_volume
 
 from .constants import PHANTOM_VERSION
 from .dicom_ct import write_ct
 from .dicom_rt import write_dose, write_plan, write_structures
 from .lesions import LesionPolicy
-from .nrrd import nrrd_bytes
 from .patient import PhantomPatient, check_sizes, make_patient
 from .plan import make_plan
 from .uids import identifier_of
@@ -119,7 +119,7 @@ def _claim(out: Path, record: CohortRecord) -> None:
         raise UserError(f"{out} is not empty and holds no cohort of phantoms; give a new or empty folder.")
     else:
         out.mkdir(parents=True, exist_ok=True)
-        _replace(file, (json.dumps(to_data(record), indent=2) + "\n").encode())
+        write_bytes_atomically(file, (json.dumps(to_data(record), indent=2) + "\n").encode())
     (out / TRUTH).mkdir(exist_ok=True)
     for leftover in out.glob(".PHANTOM-*.partial"):
         shutil.rmtree(leftover)
@@ -144,9 +144,9 @@ def _write_patient(patient: PhantomPatient, out: Path) -> None:
         write_dose(patient, plan, partial / "RTDOSE.dcm")
         truth = out / TRUTH
         if patient.lesion is not None:
-            _replace(truth / f"{patient.identifier}_lesion.nrrd", nrrd_bytes(patient.lesion, patient.volume.geometry))
+            write_volume(truth / f"{patient.identifier}_lesion.nrrd", patient.lesion, patient.volume.geometry)
         parameters = json.dumps(patient.parameters, indent=2, ensure_ascii=False) + "\n"
-        _replace(truth / f"{patient.identifier}.json", parameters.encode())
+        write_bytes_atomically(truth / f"{patient.identifier}.json", parameters.encode())
         if final.is_dir():  # its truth was lost
             shutil.rmtree(final)
         partial.rename(final)
@@ -165,17 +165,7 @@ def _write_table(out: Path) -> None:
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    _replace(out / PARAMETERS_FILE, text.getvalue().encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes_atomically(out / PARAMETERS_FILE, text.getvalue().encode())
 
 
 @contextlib.contextmanager
