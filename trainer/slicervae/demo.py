@@ -33,7 +33,7 @@ from .training.run_folder import RunFolder, TrainingState
 
 PATIENTS = 20
 HELD_OUT = 3
-SETTINGS = ("size=128", "batch_size=16", "epochs=16", "learning_rate=0.003")
+SETTINGS = ("size=128", "batch_size=16", "epochs=16")
 SAMPLES = 24
 COHORT_SEED, HELD_OUT_SEED, SEED = 1, 2, 0
 

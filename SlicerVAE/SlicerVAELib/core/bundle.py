@@ -40,7 +40,9 @@ def write_bundle(folder: Path, manifest: Manifest, network: Network, *, card: st
                 (temporary / name).write_bytes(content)
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"The bundle {folder} can't be written ({reason}); free space or choose another place.") from None
+        raise UserError(
+            f"The bundle {folder} can't be written ({reason}); free space or choose another place."
+        ) from None
     return sealed
 
 

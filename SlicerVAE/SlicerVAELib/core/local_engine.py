@@ -1,5 +1,6 @@
 """The Engine in this process."""
 
+import functools
 import os
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from .networks import Network
 from .placement import Placement, available_devices, free_memory, is_out_of_memory
 from .preprocessing import HounsfieldWindow
 from .progress import Cancel, Listener, Meter, Progress, ignore
+from .records import from_data, to_data
 from .stack import Stack, prepare
 from .synthesis import draw_latents
 
@@ -54,6 +56,7 @@ class LocalEngine:
         """Reconstruct a volume; see ReconstructRequest."""
         cancel = cancel or Cancel()
         clock = _Clock()
+        request = from_data(ReconstructRequest, to_data(request), "The request")
         _check_outputs(request.outputs)
         method = method_named(request.anomaly.method)
         with clock.part("model"):
@@ -61,14 +64,15 @@ class LocalEngine:
             warnings = check(request.volume, manifest.declaration, manifest.title)
         progress(Progress(0.02, "preparing the volume"))
         name = request.volume.source.name or "The input"
-        with clock.part("resample to model"), _enough_memory(name):
+        enough_memory = functools.partial(_enough_memory, f"{name} needs", "crop it first")
+        with clock.part("resample to model"), enough_memory():
             stack = prepare(request.volume, manifest.preprocessing)
         cancel.check()
-        with clock.part("network"):
+        with clock.part("network"), enough_memory():
             noise = _noise(request.sample_seed, len(stack.pixels), placement.network.latent_size)
             meter = Meter(progress, "reconstructing", len(stack.pixels), start=0.1, end=0.8)
             reconstructions, kl = _reconstruct(placement, stack, noise, meter, cancel)
-        with clock.part("maps"), _enough_memory(name):
+        with clock.part("maps"), enough_memory():
             progress(Progress(0.8, "mapping"))
             evidence = Evidence(stack.pixels, reconstructions, manifest.noise_variance)
             scores = slice_scores(evidence, kl)
@@ -81,7 +85,7 @@ class LocalEngine:
             if "reconstruction" in request.outputs:
                 maps["reconstruction"] = reconstructions[:, 0].mul_(stack.scale).add_(stack.window[0])
         cancel.check()
-        with clock.part("resample to input"), _enough_memory(name):
+        with clock.part("resample to input"), enough_memory():
             progress(Progress(0.85, "returning to the input's grid"))
             arrays = _on_input_grid(stack, maps, cancel)
         progress(Progress(1.0, "done", 0.0))
@@ -107,9 +111,10 @@ class LocalEngine:
     ) -> Synthesis:
         """Draw synthetic slices; see SynthesizeRequest."""
         clock = _Clock()
+        request = from_data(SynthesizeRequest, to_data(request), "The request")
         with clock.part("model"):
             manifest, placement = self._place(request.bundle, request.hardware)
-        with clock.part("network"):
+        with clock.part("network"), _enough_memory(f"{request.count:,} slices need", "ask for fewer"):
             latents = draw_latents(
                 request.count, placement.network.latent_size, seed=request.seed, temperature=request.temperature
             )
@@ -197,13 +202,13 @@ def _provenance(
 
 
 @contextmanager
-def _enough_memory(name: str) -> Iterator[None]:
+def _enough_memory(needs: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise UserError(f"{name} needs more memory than is free; close other programs or crop it first.") from None
+        raise UserError(f"{needs} more memory than is free; close other programs or {remedy}.") from None
 
 
 class _Clock:

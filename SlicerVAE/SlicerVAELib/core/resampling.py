@@ -46,9 +46,11 @@ def coverage(source: Geometry, target: Geometry) -> np.ndarray:
         return k[:, None, None] & j[None, :, None] & i[None, None, :]
     inside = np.empty(target.shape, dtype=bool)
     for row in range(target.shape[0]):
-        positions = _slab_positions(index_map, target.shape, slice(row, row + 1))
-        per_axis = [_inside(positions[..., a], n) for a, n in enumerate(source.shape[::-1])]
-        inside[row] = np.logical_and.reduce(per_axis)[0]
+        within = [
+            _inside(_positions(index_map[axis], target.shape, range(row, row + 1)), count)
+            for axis, count in enumerate(source.shape[::-1])
+        ]
+        inside[row] = np.logical_and.reduce(within)[0]
     return inside
 
 
@@ -147,19 +149,21 @@ def _resample_oblique(
     if transform is not None:
         values = transform(values)
     values = _averaged(values, index_map)
-    source_shape = values.shape
-    scale = 2 / np.maximum(np.array(source_shape[::-1]) - 1, 1)
     resampled = torch.empty(target_shape, dtype=torch.float32)
-    step = max(1, SLAB_ELEMENTS // (target_shape[1] * target_shape[2]))
+    # A voxel's positions, and what is computed from them, are some 8 numbers.
+    step = max(1, SLAB_ELEMENTS // 8 // (target_shape[1] * target_shape[2]))
     for start in range(0, target_shape[0], step):
-        rows = slice(start, min(start + step, target_shape[0]))
-        positions = _slab_positions(index_map, target_shape, rows)
-        grid = torch.from_numpy((positions * scale - 1).astype(np.float32))
+        rows = range(start, min(start + step, target_shape[0]))
+        inside = np.ones((len(rows), *target_shape[1:]), dtype=bool)
+        grid = np.empty((*inside.shape, 3), dtype=np.float32)
+        for axis, count in enumerate(values.shape[::-1]):
+            positions = _positions(index_map[axis], target_shape, rows)
+            inside &= _inside(positions, count)
+            grid[..., axis] = positions * (2 / max(count - 1, 1)) - 1
         interpolated = torch.nn.functional.grid_sample(
-            values[None, None], grid[None], mode="bilinear", padding_mode="border", align_corners=True
+            values[None, None], torch.from_numpy(grid)[None], mode="bilinear", padding_mode="border", align_corners=True
         )[0, 0]
-        inside = np.logical_and.reduce([_inside(positions[..., a], n) for a, n in enumerate(source_shape[::-1])])
-        resampled[rows] = torch.where(torch.from_numpy(inside), interpolated, torch.tensor(fill))
+        resampled[start : rows.stop] = interpolated.masked_fill_(torch.from_numpy(~inside), fill)
     return resampled
 
 
@@ -190,16 +194,14 @@ def _averaging(count: int, step: float) -> torch.Tensor:
     return torch.from_numpy((share * triangle + (1 - share) * np.eye(count)).astype(np.float32))
 
 
-def _slab_positions(index_map: np.ndarray, shape: tuple[int, int, int], rows: slice) -> np.ndarray:
-    """Source indices (i, j, k) of the target voxels of some slices, (rows, J, I, 3)."""
-    k, j, i = (np.arange(n, dtype=np.float64) for n in shape)
-    columns = index_map[:3, :3].T
-    return (
-        i[None, None, :, None] * columns[0]
-        + j[None, :, None, None] * columns[1]
-        + k[rows][:, None, None, None] * columns[2]
-        + index_map[:3, 3]
-    )
+def _positions(coefficients: np.ndarray, shape: tuple[int, int, int], rows: range) -> np.ndarray:
+    """Index along one source axis of the target voxels of some slices, float64 (rows, J, I).
+
+    ``coefficients`` is that axis' row of the map from target (i, j, k, 1) to source indices.
+    """
+    of_i, of_j, of_k, offset = coefficients
+    plane = (of_j * np.arange(shape[1]))[:, None] + (of_i * np.arange(shape[2]) + offset)
+    return plane + (of_k * np.arange(rows.start, rows.stop))[:, None, None]
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:

@@ -1,0 +1,196 @@
+"""The Slicer module: wiring between Slicer, the panel and the scene logic of SlicerVAELib.
+
+Slicer imports this file at every start. Whatever is not needed to list the module is imported when it is used.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import slicer
+from slicer import vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+from SlicerVAELib.panel.device import Device
+
+
+class SlicerVAE(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("SlicerVAE")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
+        parent.dependencies = []
+        parent.contributors = ["The SlicerVAE authors"]
+        parent.helpText = _(
+            "Reconstructs CT and MR volumes with a variational autoencoder, maps what the model can't explain, and "
+            "draws synthetic slices. The maps are a research tool: they do not tell normal from abnormal. "
+            'See the <a href="https://github.com/SlicerVAE/SlicerVAE">documentation</a>.'
+        )
+        parent.acknowledgementText = _("SlicerVAE is free software under the Apache License 2.0.")
+
+
+@parameterNodeWrapper
+class SlicerVAEParameterNode:
+    """The person's choices, kept in the scene.
+
+    An output of None asks for a new volume. The names are those of the SlicerParameterName properties in the .ui file.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    modelPath: Path
+    reconstructionVolume: vtkMRMLScalarVolumeNode
+    residualVolume: vtkMRMLScalarVolumeNode
+    anomalyVolume: vtkMRMLScalarVolumeNode
+    device: Device = Device.AUTO
+    sampleCount: Annotated[int, WithinRange(1, 1000)] = 16
+    sampleSeed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0
+
+
+class SlicerVAEWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: parameter node, widgets, presenter and worker, put together."""
+
+    def __init__(self, parent=None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+
+    def setup(self) -> None:
+        ScriptedLoadableModuleWidget.setup(self)
+        from SlicerVAELib.panel.binding import ParameterBinding
+        from SlicerVAELib.panel.installation import SlicerPackages
+        from SlicerVAELib.panel.interpreter import worker_python
+        from SlicerVAELib.panel.presenter import Presenter
+        from SlicerVAELib.panel.view import PanelView
+        from SlicerVAELib.panel.worker_process import WorkerProcess
+
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/SlicerVAE.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = SlicerVAELogic()
+        self._view = PanelView(self.ui)
+        packages = SlicerPackages(Path(self.resourcePath("requirements.txt")))
+        self._presenter = Presenter(self._view, WorkerProcess(worker_python), packages)
+        self._view.listen(self._presenter)
+        self._binding = ParameterBinding(self.ui, self._presenter.choose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Called when the application closes and before the module is reloaded."""
+        self.removeObservers()
+        if self.logic is not None:
+            self._binding.show(None)
+            self._view.close()
+            self._presenter.close()
+            self.logic.close()
+
+    def enter(self) -> None:
+        """Called each time the person opens the module."""
+        self.initializeParameterNode()
+        self._presenter.refresh()
+
+    def exit(self) -> None:
+        """Called each time the person opens another module; a run goes on."""
+        self._binding.show(None)
+
+    def onReload(self) -> None:
+        """Reload the library too: Slicer itself reloads only this file."""
+        import sys
+
+        for name in [name for name in sys.modules if name.partition(".")[0] == "SlicerVAELib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def onSceneStartClose(self, *_) -> None:
+        self._binding.show(None)
+        self._presenter.scene_closes()
+
+    def onSceneEndClose(self, *_) -> None:
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Show the scene's parameter node, with the first image of the scene as the input if none is chosen."""
+        node = self.logic.getParameterNode()
+        if not node.inputVolume:
+            volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            images = (volume for volume in volumes if volume.GetClassName() == "vtkMRMLScalarVolumeNode")
+            node.inputVolume = next(images, None)
+        self._binding.show(node)
+
+
+class SlicerVAELogic(ScriptedLoadableModuleLogic):
+    """For scripts: everything goes to ``SlicerVAELib.scene.logic.SceneLogic``, whose methods wait for the result."""
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._scene: Any = None
+
+    def getParameterNode(self) -> SlicerVAEParameterNode:
+        return SlicerVAEParameterNode(super().getParameterNode())
+
+    @property
+    def scene(self) -> Any:
+        """The scene logic, with a worker process that starts with the first request."""
+        if self._scene is None:
+            from SlicerVAELib.panel.interpreter import worker_python
+            from SlicerVAELib.scene.logic import SceneLogic
+            from SlicerVAELib.worker.client import WorkerEngine, worker_command
+
+            self._scene = SceneLogic(WorkerEngine(worker_command(worker_python())))
+        return self._scene
+
+    def reconstruct(self, inputVolume, bundle, **options):
+        """See ``SceneLogic.reconstruct``."""
+        return self.scene.reconstruct(inputVolume, bundle, **options)
+
+    def detectAnomalies(self, inputVolume, bundle, **options):
+        """See ``SceneLogic.detectAnomalies``."""
+        return self.scene.detectAnomalies(inputVolume, bundle, **options)
+
+    def synthesize(self, bundle, **options):
+        """See ``SceneLogic.synthesize``."""
+        return self.scene.synthesize(bundle, **options)
+
+    def close(self) -> None:
+        """End the worker process, if one was started."""
+        if self._scene is not None:
+            self._scene.close()
+            self._scene = None
+
+
+class SlicerVAETest(ScriptedLoadableModuleTest):
+    """A short check of the module in the application; Testing/Python holds the long ones."""
+
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        for name in [name for name in dir(self) if name.startswith("test_")]:
+            self.setUp()
+            getattr(self, name)()
+
+    def test_parametersAreKeptInTheScene(self) -> None:
+        SlicerVAELogic().getParameterNode().sampleCount = 7
+        SlicerVAELogic().getParameterNode().device = Device.CPU
+        self.assertEqual(SlicerVAELogic().getParameterNode().sampleCount, 7)
+        self.assertEqual(SlicerVAELogic().getParameterNode().device, Device.CPU)
+
+    def test_inputWithoutImageIsRefused(self) -> None:
+        from SlicerVAELib.core.errors import UserError
+
+        empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
+        with self.assertRaisesRegex(UserError, "'empty' holds no image"):
+            SlicerVAELogic().reconstruct(empty, "nowhere")

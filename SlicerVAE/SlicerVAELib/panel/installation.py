@@ -1,0 +1,101 @@
+"""The packages that the model's process needs, in Slicer's own Python: what is missing, and getting it.
+
+PyTorch comes through the PyTorch extension, which knows the graphics card, everything else through pip and from
+Resources/requirements.txt. Nothing is looked up on a network or installed unless ``install`` is called.
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import subprocess
+from pathlib import Path
+
+import slicer.util
+
+from ..core.errors import Cancelled, UserError
+from .interpreter import configured_python
+
+TORCH_VERSIONS = ">=2.4"
+
+
+class SlicerPackages:
+    """Installs into Slicer's Python; where a setting names another Python, that one is its owner's business."""
+
+    def __init__(self, requirements: Path) -> None:
+        self._requirements = requirements
+
+    def missing(self) -> tuple[str, ...]:
+        """Return the names of the packages that are not there in a version that will do."""
+        if configured_python():
+            return ()
+        torch = () if importlib.util.find_spec("torch") else ("PyTorch",)
+        return (*torch, *(_name(line) for line in self._lines() if not _is_met(line)))
+
+    def install(self) -> None:
+        """Install what is missing, asking first. Raises UserError when that fails, Cancelled when declined."""
+        if "PyTorch" in self.missing():
+            _install_torch()
+        wanted = [line for line in self._lines() if not _is_met(line)]
+        if wanted:
+            _install_with_pip(wanted)
+        importlib.invalidate_caches()
+
+    def _lines(self) -> list[str]:
+        lines = (line.strip() for line in self._requirements.read_text(encoding="utf-8").splitlines())
+        return [line for line in lines if line and not line.startswith("#")]
+
+
+def _name(requirement: str) -> str:
+    from packaging.requirements import Requirement
+
+    return Requirement(requirement).name
+
+
+def _is_met(requirement: str) -> bool:
+    from packaging.requirements import Requirement
+
+    wanted = Requirement(requirement)
+    try:
+        return wanted.specifier.contains(importlib.metadata.version(wanted.name), prereleases=True)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def _install_torch() -> None:
+    try:
+        import PyTorchUtils
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "The extension PyTorch is not there; install it with the Extensions Manager and restart Slicer."
+        ) from error
+    logic = PyTorchUtils.PyTorchUtilsLogic()
+    try:
+        torch = logic.installTorch(askConfirmation=True, torchVersionRequirement=TORCH_VERSIONS)
+    except (subprocess.CalledProcessError, ImportError, OSError, RuntimeError) as error:
+        raise UserError(
+            "PyTorch could not be installed; check the network and the free disk space, restart Slicer and try again."
+        ) from error
+    if torch is None:
+        raise Cancelled
+
+
+def _install_with_pip(requirements: list[str]) -> None:
+    question = f"SlicerVAE needs {', '.join(requirements)}. Install into Slicer's Python?"
+    if not slicer.util.confirmOkCancelDisplay(question, "SlicerVAE"):
+        raise Cancelled
+    try:
+        _pip_install(requirements)
+    except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
+        raise UserError(
+            f"{', '.join(requirements)} could not be installed; check the network and the free disk space, and try "
+            "again."
+        ) from error
+
+
+def _pip_install(requirements: list[str]) -> None:
+    try:
+        from slicer import packaging
+    except ImportError:  # before Slicer 5.12
+        slicer.util.pip_install(requirements)
+    else:
+        packaging.pip_ensure(requirements, prompt_install=False, requester="SlicerVAE")

@@ -1,0 +1,79 @@
+"""What SlicerVAE does to a scene, without a window: for scripts, tests, and the Slicer logic that delegates to it."""
+
+from pathlib import Path
+
+from ..core.engine import AnomalyOptions, Engine, Hardware
+from ..core.progress import Cancel, Listener, ignore
+from .jobs import MapNodes, MapsJob, prepare_maps, prepare_synthesis
+from .nodes import VolumeNode
+from .provenance import ANOMALY, RECONSTRUCTION, RESIDUAL
+
+
+class SceneLogic:
+    """Runs models of ``engine`` on nodes of ``slicer.mrmlScene``, waiting for each to finish.
+
+    Whoever must not wait takes the two halves in ``scene.jobs`` and runs the request between them.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def reconstruct(
+        self,
+        inputVolume: VolumeNode,
+        bundle: Path | str,
+        *,
+        outputVolume: VolumeNode | None = None,
+        residualVolume: VolumeNode | None = None,
+        sampleSeed: int | None = None,
+        hardware: Hardware | None = None,
+        progress: Listener = ignore,
+        cancel: Cancel | None = None,
+    ) -> MapNodes:
+        """Write the model's reconstruction of a volume and the residual (input − reconstruction), both in its units.
+
+        New nodes are made where none is given. ``sampleSeed`` None decodes the posterior mean, a number one seeded
+        draw. Raises UserError for what a person can mend and Cancelled; the scene is then as it was.
+        """
+        chosen = {RECONSTRUCTION: outputVolume, RESIDUAL: residualVolume}
+        job = prepare_maps(inputVolume, Path(bundle), chosen, sampleSeed=sampleSeed, hardware=hardware)
+        return self._run(job, progress, cancel)
+
+    def detectAnomalies(
+        self,
+        inputVolume: VolumeNode,
+        bundle: Path | str,
+        *,
+        anomalyVolume: VolumeNode | None = None,
+        options: AnomalyOptions | None = None,
+        hardware: Hardware | None = None,
+        progress: Listener = ignore,
+        cancel: Cancel | None = None,
+    ) -> MapNodes:
+        """Write the map of what the model can't explain, −1 where it saw nothing; otherwise as ``reconstruct``."""
+        job = prepare_maps(inputVolume, Path(bundle), {ANOMALY: anomalyVolume}, anomaly=options, hardware=hardware)
+        return self._run(job, progress, cancel)
+
+    def synthesize(
+        self,
+        bundle: Path | str,
+        count: int = 16,
+        seed: int = 0,
+        *,
+        temperature: float = 1.0,
+        hardware: Hardware | None = None,
+        progress: Listener = ignore,
+        cancel: Cancel | None = None,
+    ) -> VolumeNode:
+        """Add a volume of ``count`` synthetic slices with the bundle's pixel spacing, the same for the same seed."""
+        job = prepare_synthesis(Path(bundle), count, seed, temperature=temperature, hardware=hardware)
+        result = self._engine.synthesize(job.request, progress, cancel)
+        return job.publish(result)
+
+    def close(self) -> None:
+        """Release what the engine holds."""
+        self._engine.close()
+
+    def _run(self, job: MapsJob, progress: Listener, cancel: Cancel | None) -> MapNodes:
+        result = self._engine.reconstruct(job.request, progress, cancel)
+        return job.publish(result)

@@ -1,0 +1,127 @@
+"""What is missing in Slicer's Python, and what the person reads when it can't be had.
+
+The packages looked at are really installed or really not; Slicer's dialogs and its PyTorch extension, which need the
+application, are played.
+"""
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import slicer.util
+
+from SlicerVAELib.core.errors import Cancelled, UserError
+from SlicerVAELib.panel import installation
+from SlicerVAELib.panel.installation import SlicerPackages
+from SlicerVAELib.panel.interpreter import SETTING, worker_python
+
+REQUIREMENTS = Path(__file__).resolve().parents[2] / "Resources" / "requirements.txt"
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch):
+    values = {}
+    monkeypatch.setattr(slicer.util, "settingsValue", lambda key, default: values.get(key, default))
+    return values
+
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    monkeypatch.setattr(installation.importlib.util, "find_spec", lambda name: None)
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """The person's answer to questions, and the questions."""
+    asked = types.SimpleNamespace(answer=True, questions=[])
+
+    def confirm(text, title=None):
+        asked.questions.append(text)
+        return asked.answer
+
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", confirm, raising=False)
+    return asked
+
+
+def packages(tmp_path, text: str) -> SlicerPackages:
+    file = tmp_path / "requirements.txt"
+    file.write_text(text)
+    return SlicerPackages(file)
+
+
+def test_nothing_is_missing_where_everything_is_installed():
+    assert SlicerPackages(REQUIREMENTS).missing() == ()
+
+
+def test_absent_and_too_old_packages_are_missing(tmp_path):
+    found = packages(tmp_path, "# why\n\nnumpy>=1.26\nnumpy>=99\nno-such-package-at-all>=1\n").missing()
+    assert found == ("numpy", "no-such-package-at-all")
+
+
+def test_missing_torch_is_named_as_people_know_it(without_torch):
+    assert SlicerPackages(REQUIREMENTS).missing() == ("PyTorch",)
+
+
+def test_another_python_is_its_owners_business(without_torch, settings):
+    settings[SETTING] = sys.executable
+    assert SlicerPackages(REQUIREMENTS).missing() == ()
+
+
+def test_without_the_pytorch_extension(without_torch):
+    with pytest.raises(UserError, match="Extensions Manager"):
+        SlicerPackages(REQUIREMENTS).install()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [(None, Cancelled), (subprocess.CalledProcessError(1, "pip"), UserError), (OSError(28, "full"), UserError)],
+)
+def test_pytorch_extension_comes_to_nothing(without_torch, monkeypatch, outcome, expected):
+    class Logic:
+        def installTorch(self, askConfirmation, torchVersionRequirement):  # noqa: N802, N803
+            assert askConfirmation is True and torchVersionRequirement == ">=2.4"
+            if outcome is not None:
+                raise outcome
+
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", types.SimpleNamespace(PyTorchUtilsLogic=Logic))
+    with pytest.raises(expected):
+        SlicerPackages(REQUIREMENTS).install()
+
+
+def test_other_packages_are_asked_for_by_name_and_only_they_are_installed(tmp_path, monkeypatch, answers):
+    installed = []
+    monkeypatch.setattr(slicer.util, "pip_install", installed.extend)  # Slicer before 5.12
+    packages(tmp_path, "numpy>=1.26\nno-such-package-at-all>=1\n").install()
+    assert installed == ["no-such-package-at-all>=1"]
+    assert "no-such-package-at-all>=1" in answers.questions[0] and "numpy" not in answers.questions[0]
+
+
+def test_declined(tmp_path, monkeypatch, answers):
+    answers.answer = False
+    monkeypatch.setattr(slicer.util, "pip_install", pytest.fail)
+    with pytest.raises(Cancelled):
+        packages(tmp_path, "no-such-package-at-all>=1\n").install()
+
+
+def test_pip_fails(tmp_path, monkeypatch, answers):
+    def fail(requirements):
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(slicer.util, "pip_install", fail)
+    with pytest.raises(UserError, match=r"no-such-package-at-all.*network"):
+        packages(tmp_path, "no-such-package-at-all>=1\n").install()
+
+
+def test_the_python_that_computes(settings, monkeypatch, tmp_path):
+    slicers = tmp_path / "PythonSlicer"
+    slicers.write_text("#!/bin/sh\n")
+    slicers.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert worker_python() == str(slicers)
+    settings[SETTING] = sys.executable
+    assert worker_python() == sys.executable
+    settings[SETTING] = "/no/such/python"
+    with pytest.raises(UserError, match=r"'/no/such/python'.*SlicerVAE/WorkerPython"):
+        worker_python()
