@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 APT := apt-get install -y --no-install-recommends
-QT_PACKAGES := libglib2.0-0 libgl1 libegl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libfreetype6 libx11-6
+TEST_PACKAGES := procps libglib2.0-0 libgl1 libegl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libfreetype6 libx11-6
 
 # $(call debian-packages,NAMES,WHAT FOR): install them as root, otherwise say in one sentence what to run.
 define debian-packages
@@ -30,9 +30,9 @@ help:
 	@echo "make lint      format, lint and types without the tests"
 	@echo "make format    write the code as the formatter wants it"
 	@echo "make results   train and measure on the open MS data in OPEN_MS, into runs/"
-	@echo "make clean     remove $(VENV), $(DEMO) and everything else that make made but runs/"
+	@echo "make clean     remove $(VENV), demo and everything else that make made but runs/"
 	@echo
-	@echo "PYTHON       Python 3.11 or 3.12 to make $(VENV) with: $(PYTHON)"
+	@echo "PYTHON       Python 3.11 to 3.13 to make $(VENV) with: $(PYTHON)"
 	@echo "TORCH        the PyTorch to install: $(TORCH)"
 	@echo "TORCH_INDEX  more words for pip about it, such as TORCH_INDEX='--index-url URL' for a CUDA or CPU build"
 	@echo "             (these three count when $(VENV) is made; 'make clean' first to change them)"
@@ -52,11 +52,11 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --editable '.[test,scene]'
 	@touch $@
 
-# The tests look at the panel through Qt, which needs libraries of the system; nothing else does.
-.PHONY: qt
-qt: $(INSTALLED)
-	@$(BIN)/python -c 'import PySide6.QtWidgets' 2>/dev/null || { \
-		$(call debian-packages,$(QT_PACKAGES),Qt lacks libraries of the system); }
+# The tests look at the panel through Qt, which needs libraries of the system, and at processes; nothing else does.
+.PHONY: test-system
+test-system: $(INSTALLED)
+	@{ command -v ps && $(BIN)/python -c 'import PySide6.QtWidgets'; } >/dev/null 2>&1 || { \
+		$(call debian-packages,$(TEST_PACKAGES),The tests need ps and libraries for Qt); }
 
 .PHONY: demo
 demo: $(INSTALLED)
@@ -69,7 +69,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 .PHONY: test
-test: lint qt
+test: lint test-system
 	OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: format
@@ -89,5 +89,5 @@ results: $(INSTALLED)
 
 .PHONY: clean
 clean:
-	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find SlicerVAE trainer -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from SlicerVAELib.core.errors import Cancelled, UserError, nearest
+from SlicerVAELib.core.threads import wait_politely
 
 from . import __version__
 
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words:
         words = ["--help"]
     chosen = _top_parser().parse_args(words)
+    wait_politely()
     try:
         if chosen.command not in COMMANDS:
             raise UserError(f"there is no command '{chosen.command}'; {nearest(chosen.command, COMMANDS)}")

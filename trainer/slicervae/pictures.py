@@ -117,5 +117,5 @@ def learning_curve(rows: Sequence[Mapping[str, float]]) -> bytes:
         axis.set_ylabel(label)
         axis.grid(color=GRID)
         axis.legend(frameon=False)
-    left.set_yscale("log")
+        axis.set_yscale("log")
     return to_png(figure)

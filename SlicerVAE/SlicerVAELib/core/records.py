@@ -8,12 +8,13 @@ that decides whether such data is what a dataclass says it is. A field may carry
 import dataclasses
 import enum
 import math
-import numbers
 import sys
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
+
+import numpy as np
 
 from .errors import UserError, nearest
 
@@ -120,10 +121,12 @@ def _read_sequence(origin: type, arguments: tuple[Any, ...], value: Any, where: 
 
 
 def _read_scalar(hint: Any, value: Any, where: str, metadata: Mapping[str, Any]) -> Any:
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)  # numpy's numbers are among them
+    if isinstance(value, np.generic):
+        value = value.item()
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if hint is float and is_number and abs(value) <= sys.float_info.max:
         value = float(value)
-    elif hint is int and is_number and (isinstance(value, numbers.Integral) or value.is_integer()):
+    elif hint is int and is_number and (isinstance(value, int) or value.is_integer()):
         value = int(value)
     elif not (isinstance(value, hint) and isinstance(value, bool) == (hint is bool)):
         raise UserError(f"{where} should be {_WORDS.get(hint, hint.__name__)} but is {_shown(value)}.")

@@ -6,6 +6,8 @@ source, the source is averaged over the target's voxel, so that noise and fine s
 """
 
 import dataclasses
+import re
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +19,9 @@ ALIGNED_WITHIN_VOXELS = 0.05  # below this, calling two axes parallel moves no v
 SLAB_ELEMENTS = 1 << 21  # elements of a slab: a few MB, so that a slab stays in the processor's cache
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
+
+# Read-only arrays come from whoever guards their input; nothing here writes into a tensor of it.
+warnings.filterwarnings("ignore", "The given NumPy array is not writable", module=re.escape(__name__))
 
 
 def resample(

@@ -16,7 +16,7 @@ from ..worker.conversation import Conversation, Event, FailedEvent, ProgressEven
 from .connections import Connections
 from .ports import Request, RunListener
 
-CANCEL_GRACE_MS = 900
+CANCEL_GRACE_MS = 700
 EXIT_GRACE_MS = 1000
 _TAIL_CHARACTERS = 4000
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows knows one way to end a process

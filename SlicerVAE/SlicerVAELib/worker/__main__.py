@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..core.engine import Engine
 from ..core.errors import UserError
+from ..core.threads import wait_politely
 from .arrays import Scratch
 from .server import serve
 
@@ -31,6 +32,7 @@ def take_pipes() -> tuple[RawIOBase, RawIOBase]:
 
 def make_engine() -> Engine:
     """Return the in-process engine. Raises UserError when this Python lacks what it needs."""
+    wait_politely()
     try:
         from ..core.local_engine import LocalEngine
     except ModuleNotFoundError as error:

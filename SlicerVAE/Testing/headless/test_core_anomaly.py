@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch import distributions
+
 from SlicerVAELib.core.anomaly import METHODS, Evidence, method_named, slice_scores, smooth
 from SlicerVAELib.core.errors import UserError
-from torch import distributions
 
 
 def evidence(seed: int = 0, variance: float = 0.03) -> Evidence:

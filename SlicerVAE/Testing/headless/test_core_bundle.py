@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+
 from SlicerVAELib.core.bundle import load_network, write_bundle
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.manifest import (

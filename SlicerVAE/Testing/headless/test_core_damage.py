@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from SlicerVAELib.core.bundle import load_network
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.manifest import FILES, MANIFEST, WEIGHTS, _checksum, read_manifest, record_of

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from SlicerVAELib.core.declaration import Declaration, check
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.volume import Modality, Source, Volume
@@ -35,7 +36,7 @@ def test_another_modality_is_refused_with_both_named(modality, inferred):
 
 
 def test_an_unnamed_input_still_gets_a_sentence():
-    with pytest.raises(UserError, match="^The input is a dose"):
+    with pytest.raises(UserError, match=r"^The input is a dose"):
         check(image(Modality.DOSE).replace(source=Source()), CHEST, "lungs 1.0")
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
+from torch import distributions
+
 from SlicerVAELib import __version__
 from SlicerVAELib.core.bundle import load_network
 from SlicerVAELib.core.engine import AnomalyOptions, Engine, Hardware, ReconstructRequest, SynthesizeRequest
@@ -19,10 +22,8 @@ from SlicerVAELib.core.preprocessing import ForegroundPercentiles, HounsfieldWin
 from SlicerVAELib.core.progress import Cancel
 from SlicerVAELib.core.stack import prepare
 from SlicerVAELib.core.volume import Geometry, Modality, Source, Volume
-from scipy import ndimage
 from Testing.headless.tiny_bundle import write_tiny_bundle
 from Testing.headless.twins import body, grid, rotation, turned_back, twin
-from torch import distributions
 
 CPU = Hardware("cpu")
 

@@ -2,14 +2,15 @@
 
 import pytest
 import torch
+from torch import distributions, nn
+from torch.nn import functional
+
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.networks.interface import parameter_count
 from SlicerVAELib.core.networks.table52 import ResidualDown, ResidualUp
 from SlicerVAELib.core.posterior import DiagonalGaussian
 from SlicerVAELib.core.synthesis import draw_latents
-from torch import distributions, nn
-from torch.nn import functional
 
 PUBLISHED = {256: (2_556_060, 1_304_889), 128: (2_545_196, 1_302_593), 64: (2_497_868, 1_291_601)}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from SlicerVAELib.core import placement as module
 from SlicerVAELib.core.engine import Hardware
 from SlicerVAELib.core.errors import Cancelled, UserError
@@ -123,7 +124,7 @@ def test_cancel_between_batches_stops_before_the_next_one(images):
 
 
 def test_outputs_of_all_batches_stand_in_order(images):
-    placed, (doubled,) = Placement.of(Greedy(9), Hardware("cpu", batch_size=4)), (None,)
+    placed = Placement.of(Greedy(9), Hardware("cpu", batch_size=4))
     (doubled,) = placed.run(lambda _net, x: (2 * x,), images, meter=Meter(ignore, "", 21), cancel=Cancel())
     assert torch.equal(doubled, 2 * images)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.preprocessing import ForegroundPercentiles, HounsfieldWindow, Preprocessing
 from SlicerVAELib.core.records import from_data

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from SlicerVAELib.core.declaration import Declaration
 from SlicerVAELib.core.engine import AnomalyOptions, Hardware, Provenance
 from SlicerVAELib.core.errors import UserError

@@ -1,8 +1,13 @@
 """From a volume to a model's slices and back: what a person could notice on their own images."""
 
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 import torch
+
 from SlicerVAELib.core.preprocessing import ForegroundPercentiles, HounsfieldWindow, Preprocessing
 from SlicerVAELib.core.stack import model_grid, prepare
 from SlicerVAELib.core.volume import Geometry, Modality, Volume
@@ -48,6 +53,23 @@ def test_any_real_type_and_layout_gives_what_float32_gives_and_stays_untouched(d
     reference = prepare(Volume(values.astype(np.float32), geometry, Modality.MR), preprocessing).pixels
     torch.testing.assert_close(pixels, reference, atol=1e-4, rtol=0)
     assert np.array_equal(array, before)
+
+
+def test_a_guarded_array_is_taken_without_a_word():
+    script = f"""
+        import sys
+        sys.path[:0] = {sys.path!r}
+        import numpy as np
+        from SlicerVAELib.core.preprocessing import HounsfieldWindow, Preprocessing
+        from SlicerVAELib.core.stack import prepare
+        from SlicerVAELib.core.volume import Modality, Volume
+        from Testing.headless.twins import grid
+        array = np.zeros((3, 8, 8), np.float32)
+        array.flags.writeable = False
+        prepare(Volume(array, grid(array.shape, (2, 2, 3)), Modality.CT), Preprocessing(HounsfieldWindow(), 16, 2.0))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("turn", [None, OBLIQUE], ids=["straight", "oblique"])

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 - its usual name
+import SimpleITK as sitk
+
 from SlicerVAELib.core.errors import Cancelled, UserError
 from SlicerVAELib.core.progress import Cancel, Meter
 from SlicerVAELib.core.volume import Geometry, Modality, Volume

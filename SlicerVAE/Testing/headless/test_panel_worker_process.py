@@ -221,6 +221,18 @@ def test_python_without_torch(make_runner, ct_bundle, tmp_path):
         assert isinstance(answer, UserError) and "is not installed" in str(answer)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for the other installation")
+def test_a_worker_of_another_version_is_not_kept(make_runner, ct_bundle, tmp_path):
+    other = tmp_path / "other"
+    ready = '{"kind": "ready", "protocol": 99, "process_id": 99999, "software": "SlicerVAE 9"}'
+    other.write_text(f"#!/bin/sh\necho '{ready}'\nread line\nread line\n")
+    other.chmod(0o755)
+    runner = make_runner(lambda: str(other))
+    for _ in range(2):
+        answer = ask(runner, SynthesizeRequest(ct_bundle, 1))
+        assert isinstance(answer, UserError) and "same version" in str(answer)
+
+
 def test_a_settings_problem_is_raised_at_once(make_runner, ct_bundle):
     def nowhere():
         raise UserError("name a Python")

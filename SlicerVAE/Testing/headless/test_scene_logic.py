@@ -287,6 +287,13 @@ class TestNothingIsLeftBehind:
             logic.detectAnomalies(chest_ct, brain)
         assert ids_of(scene) == before
 
+    def test_when_the_input_is_a_dose(self, scene, logic, chest_ct, ct_bundle):
+        chest_ct.SetAttribute("DicomRtImport.DoseVolume", "1")
+        before = ids_of(scene)
+        with pytest.raises(UserError, match=r"chest is a dose distribution.*choose"):
+            logic.reconstruct(chest_ct, ct_bundle)
+        assert ids_of(scene) == before
+
     def test_when_there_is_no_model(self, scene, logic, chest_ct, tmp_path):
         before = ids_of(scene)
         with pytest.raises(UserError, match="nowhere"):

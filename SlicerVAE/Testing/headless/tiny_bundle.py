@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from SlicerVAELib.core.bundle import write_bundle
 from SlicerVAELib.core.declaration import Declaration
 from SlicerVAELib.core.manifest import FORMAT, FORMAT_VERSION, Manifest, NetworkDescription

@@ -1,6 +1,7 @@
 """The same patient on different grids: an image known at every position, and volumes with their axes turned."""
 
 import numpy as np
+
 from SlicerVAELib.core.volume import Geometry, Modality, Volume
 
 # Centre (RAS mm), standard deviation (mm) and height (HU above water) of the blobs; no symmetry could hide a flip.
