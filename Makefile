@@ -79,7 +79,7 @@ format: $(INSTALLED)
 
 .PHONY: results
 results: $(INSTALLED)
-	$(BIN)/slicervae fit vae50 --data $(OPEN_MS) --out runs/flair --seed 0 --set size=128 \
+	$(BIN)/slicervae fit vae50 --data $(OPEN_MS) --out runs/flair --seed 0 --set size=128 --max-epochs 40 \
 		--set 'data.include=*FLAIR*' --set data.exclude_patients=cross_sectional/patient19
 	$(BIN)/slicervae export runs/flair --out runs/flair-bundle
 	$(BIN)/slicervae evaluate runs/flair-bundle --data $(OPEN_MS) --include '*patient19*FLAIR*' --out runs/flair-quality

@@ -44,7 +44,14 @@ def _parser_of(command: str) -> argparse.ArgumentParser:
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Descriptions as written, options with their defaults."""
+    """Descriptions as written, options with those defaults that tell a person something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if isinstance(action.default, float):
+            return f"{action.help} (default: {action.default:.3g})"
+        if action.default is None or action.default is False or action.default in ("", []):
+            return action.help
+        return super()._get_help_string(action)
 
 
 def _top_parser() -> argparse.ArgumentParser:

@@ -202,7 +202,7 @@ def _report(shown: Shown, samples: np.ndarray, run: RunFolder, summary: dict[str
     report.heading("Synthetic slices")
     report.paragraph(
         "Random numbers decoded: what the model takes for plausible anatomy. Nobody's image. After so short a training "
-        "the posteriors do not fill the prior yet, so many draws fall between the anatomies that it knows and stay rough."
+        "the posteriors do not fill the prior yet, and many draws fall between the anatomies that it knows."
     )
     sheet_window = window if shown.volume.modality is Modality.CT else (0.0, 1.0)
     report.picture(contact_sheet(samples, sheet_window, ""), f"{len(samples)} synthetic slices, seed {SEED}.")

@@ -23,7 +23,7 @@ from .training.run_folder import RunFolder, RunRecord
 INTENDED_USE = (
     "Research and decision support. Not a diagnosis, not a cleared medical device; nothing found does not mean normal."
 )
-PREVIEW_SLICES = 6
+PREVIEW_ROWS, PREVIEW_COLUMNS = 2, 6
 
 
 def export(run: Path, out: Path, *, name: str = "", version: str = "1.0.0", is_demonstration: bool = False) -> Manifest:
@@ -71,7 +71,7 @@ def export(run: Path, out: Path, *, name: str = "", version: str = "1.0.0", is_d
         quality={f"{judged_on} mse": figures.mse, f"{judged_on} ms-ssim": figures.ms_ssim},
     )
     card = _card(manifest, recipe, record, figures, judged_on)
-    return write_bundle(out, manifest, network, card=card, preview=_preview(network, pixels, reconstructions))
+    return write_bundle(out, manifest, network, card=card, preview=_preview(network))
 
 
 def _slices_of(recipe: Recipe, record: RunRecord, patients: list[str]) -> torch.Tensor:
@@ -82,15 +82,14 @@ def _slices_of(recipe: Recipe, record: RunRecord, patients: list[str]) -> torch.
     return torch.cat([prepare(item.read(), record.preprocessing).pixels for item in wanted])
 
 
-def _preview(network: Network, pixels: torch.Tensor, reconstructions: torch.Tensor) -> bytes:
-    """PNG: images above their reconstructions, and samples of the prior below."""
+def _preview(network: Network) -> bytes:
+    """PNG of samples of the prior: a bundle is handed on, so it must not show a patient's slice."""
     from matplotlib import image
 
-    chosen = torch.linspace(0.2 * len(pixels), 0.8 * (len(pixels) - 1), PREVIEW_SLICES).long()
     generator = torch.Generator().manual_seed(0)
     with torch.inference_mode():
-        samples = network.decode(torch.randn(PREVIEW_SLICES, network.latent_size, generator=generator))
-    rows = [torch.cat(list(row[:, 0]), dim=1) for row in (pixels[chosen], reconstructions[chosen], samples)]
+        samples = network.decode(torch.randn(PREVIEW_ROWS * PREVIEW_COLUMNS, network.latent_size, generator=generator))
+    rows = [torch.cat(list(row[:, 0]), dim=1) for row in samples.split(PREVIEW_COLUMNS)]
     buffer = io.BytesIO()
     image.imsave(buffer, torch.cat(rows).numpy(), cmap="gray", vmin=0, vmax=1, format="png")
     return buffer.getvalue()
@@ -118,5 +117,5 @@ def _card(manifest: Manifest, recipe: Recipe, record: RunRecord, figures: Qualit
   {figures.ms_ssim:.3f} ({figures.ms_ssim_scales} scales), over {figures.slices} slices, intensities in 0…1
 - **Intended use:** {manifest.declaration.intended_use}
 
-preview.png shows slices, their reconstructions, and samples of the prior, from top to bottom.
+preview.png shows synthetic slices, drawn from the prior; no patient is shown.
 """

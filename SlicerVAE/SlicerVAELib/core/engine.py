@@ -46,7 +46,7 @@ class ReconstructRequest:
     volume: Volume
     outputs: tuple[str, ...] = ("reconstruction", "residual", "anomaly")
     anomaly: AnomalyOptions = AnomalyOptions()
-    sample_seed: int | None = None
+    sample_seed: int | None = dataclasses.field(default=None, metadata={"min": 0, "max": 2**63 - 1})
     hardware: Hardware = Hardware()
 
 

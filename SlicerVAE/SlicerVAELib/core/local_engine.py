@@ -60,8 +60,10 @@ class LocalEngine:
         _check_outputs(request.outputs)
         method = method_named(request.anomaly.method)
         with clock.part("model"):
-            manifest, placement = self._place(request.bundle, request.hardware)
+            manifest = read_manifest(request.bundle)
+            # Before the weights are loaded: a wrong input is told at once.
             warnings = check(request.volume, manifest.declaration, manifest.title)
+            placement = self._place(request.bundle, manifest, request.hardware)
         progress(Progress(0.02, "preparing the volume"))
         name = request.volume.source.name or "The input"
         enough_memory = functools.partial(_enough_memory, f"{name} needs", "crop it first")
@@ -113,7 +115,8 @@ class LocalEngine:
         clock = _Clock()
         request = from_data(SynthesizeRequest, to_data(request), "The request")
         with clock.part("model"):
-            manifest, placement = self._place(request.bundle, request.hardware)
+            manifest = read_manifest(request.bundle)
+            placement = self._place(request.bundle, manifest, request.hardware)
         with clock.part("network"), _enough_memory(f"{request.count:,} slices need", "ask for fewer"):
             latents = draw_latents(
                 request.count, placement.network.latent_size, seed=request.seed, temperature=request.temperature
@@ -139,11 +142,10 @@ class LocalEngine:
         """Release the model."""
         self._warm = None
 
-    def _place(self, bundle: Path, hardware: Hardware) -> tuple[Manifest, Placement]:
-        manifest = read_manifest(bundle)
+    def _place(self, bundle: Path, manifest: Manifest, hardware: Hardware) -> Placement:
         if self._warm is None or self._warm[:2] != (bundle, manifest.checksum):
             self._warm = (bundle, manifest.checksum, load_network(bundle, manifest))
-        return manifest, Placement.of(self._warm[2], hardware)
+        return Placement.of(self._warm[2], hardware)
 
 
 def _check_outputs(outputs: tuple[str, ...]) -> None:

@@ -4,10 +4,11 @@ import os
 
 
 def wait_politely() -> None:
-    """Let threads that have nothing to do sleep instead of spinning, unless the person's environment says otherwise.
+    """Let threads that have nothing to do fall asleep soon, unless the person's environment says otherwise.
 
     OpenMP's threads spin while they wait for each other. On a processor that is shared with another busy program, as
     in a clinic's workstation, two spinning programs keep each other from working: a training step was seen to take
-    eight times the processor time.
+    eight times the processor time. A short spin keeps what spinning is good for.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
