@@ -50,6 +50,8 @@ def check(volume: Volume, declaration: Declaration, model: str) -> tuple[str, ..
 
 def _doubts(volume: Volume, declaration: Declaration, name: str, model: str) -> list[str]:
     doubts = []
+    if declaration.is_demonstration:
+        doubts.append(f"{model} is a demonstration; its results mean nothing for a patient.")
     if volume.modality is Modality.UNKNOWN:
         doubts.append(f"{name} does not say what it is; it was taken for {_article(declaration.modality)} image.")
     elif volume.modality_is_inferred:

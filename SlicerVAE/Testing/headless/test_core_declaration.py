@@ -1,5 +1,7 @@
 """A model is used where it was made for: what is wrong stops, what is doubtful warns."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,11 @@ def image(modality=Modality.CT, shape=(4, 20, 20), spacing=(20.0, 20.0, 2.5), tu
 
 def test_what_the_model_was_made_for_passes_without_a_word():
     assert check(image(), CHEST, "lungs 1.0") == ()
+
+
+def test_a_demonstration_model_says_that_it_is_one():
+    demonstration = dataclasses.replace(CHEST, is_demonstration=True)
+    assert "lungs 1.0 is a demonstration" in " ".join(check(image(), demonstration, "lungs 1.0"))
 
 
 def test_a_dose_is_refused():
