@@ -103,17 +103,17 @@ def _card(manifest: Manifest, recipe: Recipe, record: RunRecord, figures: Qualit
         else f"percentiles {intensity.lower:g} (of all) to {intensity.upper:g} (of the foreground)"
     )
     step = "–".join(f"{value:.1f}" for value in dict.fromkeys(record.slice_step_mm))
-    title = recipe.title
+    made_for = " ".join(word for word in (str(record.modality), record.body_part) if word)
     patients = record.validation_patients or record.training_patients
     return f"""# {manifest.title}
 
-{title} (recipe `{recipe.name}`, source {recipe.source}), written by {manifest.software} on {manifest.created}.
+{recipe.title} (recipe `{recipe.name}`, source {recipe.source}), written by {manifest.software} on {manifest.created}.
 
-- **Images it was made for:** {record.modality} {record.body_part or ""}, slices every {step} mm
+- **Images it was made for:** {made_for}, slices every {step} mm
 - **Field of view:** {manifest.declaration.field_of_view_mm:.0f} mm in {manifest.preprocessing.size} pixels
 - **Intensities:** {window}
 - **Trained on:** {len(record.training_patients)} patients, seed {record.seed}
-- **Figures on {len(patients)} {judged_on} patients:** mean squared error {figures.mse:.5f}, MS-SSIM
+- **Figures on {judged_on} patients ({len(patients)}):** mean squared error {figures.mse:.5f}, MS-SSIM
   {figures.ms_ssim:.3f} ({figures.ms_ssim_scales} scales), over {figures.slices} slices, intensities in 0…1
 - **Intended use:** {manifest.declaration.intended_use}
 
