@@ -14,7 +14,7 @@ from SlicerVAELib.core.records import to_data
 from SlicerVAELib.core.volume import Geometry, Modality, Volume
 from SlicerVAELib.io.read import read_volume
 from SlicerVAELib.io.structures import read_structures
-from SlicerVAELib.io.write import OutputFolder, write_volume
+from SlicerVAELib.io.write import OutputFolder, write_json_atomically, write_volume
 
 
 def reconstruct_file(
@@ -46,7 +46,7 @@ def reconstruct_file(
             write_volume(folder / f"{name}.nrrd", array, volume.geometry, fields=fields)
         timings = {"read": read, **result.timings, "write": time.perf_counter() - began}
         summary = _summary(volume, result, timings)
-        (folder / "result.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json_atomically(folder / "result.json", summary)
     return summary
 
 
@@ -64,7 +64,7 @@ def sample_to_folder(
         summary: dict[str, Any] = {"synthetic": True, "count": len(result.images), "spacing_mm": result.spacing_mm}
         summary |= {"timings_s": result.timings, "notices": list(result.notices)}
         summary["provenance"] = to_data(result.provenance)
-        (folder / "result.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json_atomically(folder / "result.json", summary)
     return result
 
 

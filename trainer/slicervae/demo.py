@@ -21,7 +21,7 @@ from SlicerVAELib.core.records import to_data
 from SlicerVAELib.core.volume import Modality, Volume
 from SlicerVAELib.io.discover import Found, discover
 from SlicerVAELib.io.read import read_volume
-from SlicerVAELib.io.write import write_volume
+from SlicerVAELib.io.write import write_json_atomically, write_volume
 
 from .export import export
 from .phantom import write_cohort
@@ -76,7 +76,7 @@ def demo(out: Path, data: Path | None, *, listener: Listener, cancel: Cancel) ->
         summary = _summary(manifest, recipe, state, shown, clock.seconds, data)
         page = _report(shown, samples, RunFolder(out / "run"), summary).html()
         (out / "report.html").write_text(page, encoding="utf-8")
-        (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json_atomically(out / "summary.json", summary)
     return summary
 
 

@@ -13,9 +13,10 @@ from SlicerVAELib.core.local_engine import SOFTWARE
 from SlicerVAELib.core.manifest import FORMAT, FORMAT_VERSION, Manifest
 from SlicerVAELib.core.networks import Network, build
 from SlicerVAELib.core.preprocessing import HounsfieldWindow
-from SlicerVAELib.core.stack import prepare
+from SlicerVAELib.core.progress import Cancel, ignore
 
 from .data.cohort import find
+from .data.slices import read_slices
 from .evaluation.quality import Quality, quality_of_pixels, reconstruct_pixels
 from .recipe import Recipe
 from .training.run_folder import RunFolder, RunRecord
@@ -79,7 +80,7 @@ def _slices_of(recipe: Recipe, record: RunRecord, patients: list[str]) -> torch.
     wanted = [item for item in found if item.patient in patients]
     if not wanted:
         raise UserError(f"The patients of the run are no longer in {record.data}; restore the data before exporting.")
-    return torch.cat([prepare(item.read(), record.preprocessing).pixels for item in wanted])
+    return read_slices(wanted, record.preprocessing, ignore, Cancel()).pixels
 
 
 def _preview(network: Network) -> bytes:

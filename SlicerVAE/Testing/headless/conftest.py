@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from SlicerVAELib.worker.arrays import Scratch
+
 SHARED_DATA = Path(
     os.environ.get("SLICERVAE_SHARED_DATA", Path(__file__).resolve().parents[3] / ".." / "shared" / "data")
 )
@@ -17,6 +19,8 @@ SHARED_DATA = Path(
 def shared_data() -> Path:
     """The folder with real patient images that lies beside the project."""
     if not SHARED_DATA.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"{SHARED_DATA} is missing; CI must have the real images")
         pytest.skip(f"there is no folder with real images at {SHARED_DATA}; set SLICERVAE_SHARED_DATA")
     return SHARED_DATA
 
@@ -98,3 +102,17 @@ def engine():
     local = LocalEngine()
     yield local
     local.close()
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    made = Scratch.create(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def common_scratch(tmp_path_factory):
+    made = Scratch.create(tmp_path_factory.mktemp("scratch"))
+    yield made
+    made.close()

@@ -23,20 +23,6 @@ from SlicerVAELib.worker.protocol import ArrayReference
 posix_only = pytest.mark.skipif(os.name != "posix", reason="modes and signals of POSIX")
 
 
-@pytest.fixture
-def scratch(tmp_path):
-    made = Scratch.create(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def common_scratch(tmp_path_factory):
-    made = Scratch.create(tmp_path_factory.mktemp("scratch"))
-    yield made
-    made.close()
-
-
 real_types = st.one_of(
     hnp.boolean_dtypes(), hnp.integer_dtypes(), hnp.unsigned_integer_dtypes(), hnp.floating_dtypes(endianness="?")
 )

@@ -19,20 +19,6 @@ READY = protocol.Ready(protocol.PROTOCOL_VERSION, 4711, "SlicerVAE 1.2.3")
 INFO = EngineInfo(4711, "SlicerVAE", "2.6", ("cpu",), {"cpu": 5})
 
 
-@pytest.fixture
-def scratch(tmp_path):
-    made = Scratch.create(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def common_scratch(tmp_path_factory):
-    made = Scratch.create(tmp_path_factory.mktemp("scratch"))
-    yield made
-    made.close()
-
-
 def ready_conversation(scratch):
     conversation = Conversation(scratch)
     assert conversation.feed(protocol.encode(READY)) == [READY]

@@ -19,14 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Evaluate on every volume found."""
     import dataclasses
-    import json
 
     from SlicerVAELib.core.bundle import load_network
     from SlicerVAELib.core.declaration import check
     from SlicerVAELib.core.manifest import read_manifest
     from SlicerVAELib.core.progress import Meter
     from SlicerVAELib.io.discover import discover
-    from SlicerVAELib.io.write import OutputFolder
+    from SlicerVAELib.io.write import OutputFolder, write_json_atomically
 
     from ..console import cancel_on_interrupt, progress_bar
     from ..evaluation.quality import quality
@@ -46,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
             meter.advance(1)
     with OutputFolder(options.out) as folder:
         content = {"bundle": manifest.title, "bundle_sha256": manifest.checksum, "volumes": rows}
-        (folder / "metrics.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json_atomically(folder / "metrics.json", content)
     for row in rows:
         sys.stdout.write(
             f"{row['patient']}: mean squared error {row['mse']:.5f}, MS-SSIM {row['ms_ssim']:.4f} "

@@ -11,9 +11,9 @@ import torch
 
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.preprocessing import Preprocessing
-from SlicerVAELib.core.records import from_data, to_data
+from SlicerVAELib.core.records import from_data
 from SlicerVAELib.core.volume import Modality
-from SlicerVAELib.io.write import write_bytes_atomically
+from SlicerVAELib.io.write import write_bytes_atomically, write_json_atomically
 
 from ..recipe import Recipe, parse_recipe
 
@@ -71,7 +71,7 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"{self.path} can't be made ({error.strerror}); choose another --out.") from None
         write_bytes_atomically(self.path / "recipe.yaml", recipe.to_yaml().encode())
-        write_bytes_atomically(self.path / "run.json", json.dumps(to_data(record), indent=2).encode())
+        write_json_atomically(self.path / "run.json", record)
 
     def recipe(self) -> Recipe:
         """The recipe of the run."""
