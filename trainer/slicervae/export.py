@@ -14,6 +14,7 @@ from SlicerVAELib.core.manifest import FORMAT, FORMAT_VERSION, Manifest
 from SlicerVAELib.core.networks import Network, build
 from SlicerVAELib.core.preprocessing import HounsfieldWindow
 from SlicerVAELib.core.progress import Cancel, ignore
+from SlicerVAELib.core.synthesis import draw_latents
 
 from .data.cohort import find
 from .data.slices import read_slices
@@ -87,9 +88,8 @@ def _preview(network: Network) -> bytes:
     """PNG of samples of the prior: a bundle is handed on, so it must not show a patient's slice."""
     from matplotlib import image
 
-    generator = torch.Generator().manual_seed(0)
     with torch.inference_mode():
-        samples = network.decode(torch.randn(PREVIEW_ROWS * PREVIEW_COLUMNS, network.latent_size, generator=generator))
+        samples = network.decode(draw_latents(network, PREVIEW_ROWS * PREVIEW_COLUMNS, seed=0))
     rows = [torch.cat(list(row[:, 0]), dim=1) for row in samples.split(PREVIEW_COLUMNS)]
     buffer = io.BytesIO()
     image.imsave(buffer, torch.cat(rows).numpy(), cmap="gray", vmin=0, vmax=1, format="png")

@@ -11,18 +11,9 @@ from SlicerVAELib.core.errors import UserError, nearest
 from SlicerVAELib.core.manifest import NetworkDescription
 from SlicerVAELib.core.records import from_data, to_data
 
+from .objectives import ObjectiveSettings
+
 AUTO: Literal["auto"] = "auto"
-
-
-@dataclasses.dataclass(frozen=True)
-class ObjectiveSettings:
-    """What is minimised. ``noise`` "optimal" sets σ² to the batch's own mean squared error, "fixed" to
-    ``noise_variance``; ``beta`` weights the KL divergence."""
-
-    kind: Literal["vae"] = "vae"
-    beta: float = dataclasses.field(default=1.0, metadata={"min": 0.0, "max": 1e6})
-    noise: Literal["optimal", "fixed"] = "optimal"
-    noise_variance: float = dataclasses.field(default=0.01, metadata={"min": 1e-9, "max": 1e6})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +33,28 @@ class PreprocessingSettings:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """How it is trained. ``validation_share`` is the share of patients kept aside to choose the best weights."""
+    """How it is trained.
+
+    ``batch_size`` images make one step, whatever number of processes share them; each process takes its share in
+    ``accumulate`` parts, one after the other, where memory is short. ``validation_share`` is the share of patients kept
+    aside to choose the best weights; training ends early when these have not improved for ``patience`` epochs (0:
+    never). ``clip_norm`` bounds the gradient's norm (0: not at all). ``weight_average`` is the factor of an exponential
+    moving average of the weights, which is then what is validated and exported (0: none). ``prior_images`` images drawn
+    from the approximate prior join the training images and are renewed every ``prior_images_epochs`` epochs (source
+    002, algorithm 2).
+    """
 
     epochs: int = dataclasses.field(default=100, metadata={"min": 1, "max": 1_000_000})
     batch_size: int = dataclasses.field(default=32, metadata={"min": 2, "max": 65_536})
     learning_rate: float = dataclasses.field(default=1e-3, metadata={"min": 1e-9, "max": 10.0})
     schedule: Literal["constant", "cosine"] = "cosine"
     validation_share: float = dataclasses.field(default=0.15, metadata={"min": 0.0, "max": 0.9})
+    patience: int = dataclasses.field(default=0, metadata={"min": 0, "max": 1_000_000})
+    accumulate: int = dataclasses.field(default=1, metadata={"min": 1, "max": 4096})
+    clip_norm: float = dataclasses.field(default=0.0, metadata={"min": 0.0, "max": 1e9})
+    weight_average: float = dataclasses.field(default=0.0, metadata={"min": 0.0, "max": 0.999999})
+    prior_images: int = dataclasses.field(default=0, metadata={"min": 0, "max": 100_000})
+    prior_images_epochs: int = dataclasses.field(default=100, metadata={"min": 1, "max": 1_000_000})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Recipe:
     title: str
     source: str
     network: NetworkDescription
-    objective: ObjectiveSettings = ObjectiveSettings()
+    objective: ObjectiveSettings
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     training: TrainingSettings = TrainingSettings()
     data: DataSettings = DataSettings()

@@ -106,7 +106,7 @@ def test_the_bundle_has_a_card_a_picture_and_its_figures(small_bundle, small_run
     assert "Not a diagnosis" in card
     assert "3 patients" in card
     assert (small_bundle / "preview.png").read_bytes().startswith(b"\x89PNG")
-    assert load_network(small_bundle).latent_size == 8
+    assert load_network(small_bundle).latent.size == 8
     assert not list(small_bundle.parent.glob(".bundle*"))
 
 

@@ -102,8 +102,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(uninterrup
     shutil.copytree(uninterrupted, tmp_path / "run")
     folder = RunFolder(tmp_path / "run")
     state = folder.load()
-    name = next(iter(state.network))
-    state.network[name] = torch.full_like(state.network[name], torch.nan)
+    name = next(iter(state.objective))
+    state.objective[name] = torch.full_like(state.objective[name], torch.nan)
     folder.save(state)
     with pytest.raises(UserError, match=r"step \d+: the \w+ term is no longer a number"):
         resume(tmp_path / "run", epochs=5, listener=ignore, cancel=Cancel())

@@ -31,7 +31,7 @@ from .preprocessing import HounsfieldWindow
 from .progress import Cancel, Listener, Meter, Progress, ignore
 from .records import from_data, to_data
 from .stack import Stack, prepare
-from .synthesis import draw_latents
+from .synthesis import draw_latents, draw_noise
 
 SOFTWARE = f"SlicerVAE {__version__}"
 OUTPUTS = ("reconstruction", "residual", "anomaly")
@@ -71,7 +71,7 @@ class LocalEngine:
             stack = prepare(request.volume, manifest.preprocessing)
         cancel.check()
         with clock.part("network"), enough_memory():
-            noise = _noise(request.sample_seed, len(stack.pixels), placement.network.latent_size)
+            noise = _noise(request.sample_seed, len(stack.pixels), placement.network)
             meter = Meter(progress, "reconstructing", len(stack.pixels), start=0.1, end=0.8)
             reconstructions, kl = _reconstruct(placement, stack, noise, meter, cancel)
         with clock.part("maps"), enough_memory():
@@ -118,9 +118,7 @@ class LocalEngine:
             manifest = read_manifest(request.bundle)
             placement = self._place(request.bundle, manifest, request.hardware)
         with clock.part("network"), _enough_memory(f"{request.count:,} slices need", "ask for fewer"):
-            latents = draw_latents(
-                request.count, placement.network.latent_size, seed=request.seed, temperature=request.temperature
-            )
+            latents = draw_latents(placement.network, request.count, seed=request.seed, temperature=request.temperature)
             meter = Meter(progress, "drawing", request.count)
             (pixels,) = placement.run(
                 lambda net, z: (net.decode(z)[:, 0],), latents, meter=meter, cancel=cancel or Cancel()
@@ -154,9 +152,9 @@ def _check_outputs(outputs: tuple[str, ...]) -> None:
             raise UserError(f"There is no output '{name}'; {nearest(name, OUTPUTS)}")
 
 
-def _noise(seed: int | None, count: int, latent_size: int) -> torch.Tensor | None:
-    """ε of one draw from each posterior, (N, J), made before batching so that it does not depend on it."""
-    return None if seed is None else draw_latents(count, latent_size, seed=seed, temperature=1.0)
+def _noise(seed: int | None, count: int, network: Network) -> torch.Tensor | None:
+    """ε of one draw from each posterior, made before batching so that it does not depend on it."""
+    return None if seed is None else draw_noise(network.latent, count, seed=seed)
 
 
 def _reconstruct(
@@ -165,12 +163,12 @@ def _reconstruct(
     """Reconstructions (N, 1, H, W) in [0, 1] and KL of each posterior (N,)."""
 
     def of_mean(network: Network, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        posterior = network.encode(images)
-        return network.decode(posterior.mean), posterior.kl()
+        encoding = network.encode(images)
+        return network.decode(encoding.mode), encoding.divergence()
 
     def of_draw(network: Network, images: torch.Tensor, epsilon: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        posterior = network.encode(images)
-        return network.decode(posterior.mean + torch.exp(posterior.log_variance / 2) * epsilon), posterior.kl()
+        encoding = network.encode(images)
+        return network.decode(encoding.draw(epsilon)), encoding.divergence()
 
     if noise is None:
         reconstructions, kl = placement.run(of_mean, stack.pixels, meter=meter, cancel=cancel)

@@ -177,11 +177,11 @@ def test_a_seeded_draw_follows_its_seed_and_not_the_batch(local, bundles, volume
 
 
 def test_a_seeded_draw_is_the_posteriors_own(local, bundles, volume, expected):
-    from SlicerVAELib.core.synthesis import draw_latents
+    from SlicerVAELib.core.synthesis import draw_noise
 
     stack, posteriors, _ = expected
-    noise = draw_latents(len(posteriors), 8, seed=5, temperature=1.0)
     network = load_network(bundles["CT"])
+    noise = draw_noise(network.latent, len(posteriors), seed=5)
     latents = [p.mean + (p.log_variance / 2).exp() * e for p, e in zip(posteriors, noise, strict=True)]
     wanted = stack.to_source(network.decode(torch.cat(latents))[:, 0] * 1500 - 800, fill=-800.0)
     got = local.reconstruct(ReconstructRequest(bundles["CT"], volume, sample_seed=5, hardware=CPU))

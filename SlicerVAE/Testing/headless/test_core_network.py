@@ -5,11 +5,11 @@ import torch
 from torch import distributions, nn
 from torch.nn import functional
 
+from SlicerVAELib.core.encoding import DiagonalGaussian
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.networks.interface import parameter_count
 from SlicerVAELib.core.networks.table52 import ResidualDown, ResidualUp
-from SlicerVAELib.core.posterior import DiagonalGaussian
 from SlicerVAELib.core.synthesis import draw_latents
 
 PUBLISHED = {256: (2_556_060, 1_304_889), 128: (2_545_196, 1_302_593), 64: (2_497_868, 1_291_601)}
@@ -101,22 +101,21 @@ def test_kl_is_that_of_torch_distributions():
     torch.testing.assert_close(DiagonalGaussian(mean, log_variance).kl().double(), expected, rtol=1e-5, atol=1e-4)
 
 
-def test_sampling_follows_its_seed_and_its_distribution():
+def test_a_draw_follows_the_posteriors_distribution():
     posterior = DiagonalGaussian(torch.full((20_000, 2), 3.0), torch.full((20_000, 2), 2.0))
-    first, again = (posterior.sample(torch.Generator().manual_seed(5)) for _ in range(2))
-    other = posterior.sample(torch.Generator().manual_seed(6))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    first = posterior.draw(torch.randn(20_000, 2, generator=torch.Generator().manual_seed(5)))
     assert first.mean() == pytest.approx(3, abs=0.05)
     assert first.std() == pytest.approx(2.718281828**1, rel=0.02)  # σ = exp(½ ln σ²)
 
 
 def test_prior_draws_keep_the_first_ones_when_more_are_asked_for():
-    few = draw_latents(3, 50, seed=11, temperature=1.0)
-    many = draw_latents(8, 50, seed=11, temperature=1.0)
-    assert torch.equal(few, many[:3])
-    torch.testing.assert_close(draw_latents(3, 50, seed=11, temperature=0.5), few / 2)
-    assert not torch.equal(few, draw_latents(3, 50, seed=12, temperature=1.0))
+    network = build("table52_vae", {"size": 64, "latent": 50, "prior_variance": 4.0})
+    few = draw_latents(network, 3, seed=11)
+    assert few.shape == (3, 50)
+    assert torch.equal(few, draw_latents(network, 8, seed=11)[:3])
+    torch.testing.assert_close(draw_latents(network, 3, seed=11, temperature=0.5), few / 2)
+    assert not torch.equal(few, draw_latents(network, 3, seed=12))
+    assert draw_latents(network, 400, seed=1).std() == pytest.approx(2.0, rel=0.02)
 
 
 @pytest.mark.parametrize(

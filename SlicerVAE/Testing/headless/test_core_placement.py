@@ -25,8 +25,12 @@ class Greedy(Network):
     def __init__(self, room: int) -> None:
         super().__init__()
         self.inner = tiny_network()
-        self.image_size, self.channels, self.latent_size = 64, 1, self.inner.latent_size
+        self.image_size, self.channels = 64, 1
         self.room, self.batches = room, []
+
+    @property
+    def latent(self):
+        return self.inner.latent
 
     def encode(self, images):
         self.batches.append(len(images))

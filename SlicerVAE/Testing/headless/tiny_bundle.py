@@ -48,7 +48,7 @@ def tiny_network(seed: int = 0, **settings: Any) -> Network:
         with torch.no_grad():
             for _ in range(3):
                 images = torch.rand(4, network.channels, network.image_size, network.image_size)
-                network.decode(3 * torch.randn(4, network.latent_size) + network.encode(images).mean)
+                network.decode(3 * torch.randn(4, network.latent.size) + network.encode(images).mean)
     return network.eval().requires_grad_(False)
 
 

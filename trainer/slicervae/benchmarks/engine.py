@@ -112,9 +112,7 @@ def _against_the_network(request: ReconstructRequest, runs: int, meter: Meter) -
 def _bare_passes(network: Network, pixels: torch.Tensor) -> torch.Tensor:
     batch = max(1, CPU_BATCH_PIXELS // MODEL_SIZE**2)
     with torch.inference_mode():
-        return torch.cat(
-            [network.decode(network.encode(pixels[n : n + batch]).mean) for n in range(0, len(pixels), batch)]
-        )
+        return torch.cat([network.reconstruct(pixels[n : n + batch]) for n in range(0, len(pixels), batch)])
 
 
 def _through_the_worker(request: ReconstructRequest, runs: int, meter: Meter) -> list[Figure]:

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
                 "family": recipe.network.family,
                 "source": recipe.source,
                 "input_size": [network.image_size, network.image_size],
-                "latent_size": network.latent_size,
+                "latent_size": network.latent.size,
                 "encoder_parameters": parameter_count(network.encoder),
                 "decoder_parameters": parameter_count(network.decoder),
                 "objective": recipe.objective.kind,

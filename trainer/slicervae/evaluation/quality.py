@@ -27,9 +27,9 @@ class Quality:
 
 @torch.inference_mode()
 def reconstruct_pixels(network: Network, pixels: torch.Tensor) -> torch.Tensor:
-    """Decoded posterior means of images (N, C, H, W), on the CPU."""
+    """Reconstructions of images (N, C, H, W), on the CPU."""
     batches = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
-    return torch.cat([network.decode(network.encode(batch).mean) for batch in batches])
+    return torch.cat([network.reconstruct(batch) for batch in batches])
 
 
 def quality_of_pixels(images: torch.Tensor, reconstructions: torch.Tensor) -> Quality:

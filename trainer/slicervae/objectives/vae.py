@@ -1,56 +1,75 @@
-"""The evidence lower bound of the VAE and β-VAE, with the optimal or a fixed noise variance."""
+"""The evidence lower bound of the VAE and β-VAE."""
 
 import dataclasses
-import math
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
-from torch import nn
 
+from SlicerVAELib.core.encoding import DiagonalGaussian
 from SlicerVAELib.core.networks import Network
 
-from ..recipe import ObjectiveSettings
-
-SMALLEST_VARIANCE = 1e-6  # one grey level of ten bits; below it the division only amplifies rounding
-
-
-@dataclasses.dataclass(eq=False)  # not frozen: Fabric rebuilds what a forward pass returns
-class Terms:
-    """The loss, its parts in nats per image, and the mean squared error per pixel, as scalars."""
-
-    loss: torch.Tensor
-    reconstruction: torch.Tensor
-    kl: torch.Tensor
-    mse: torch.Tensor
+from ..data.batch import Batch
+from .base import Moment, Objective, Terms, squared_error
+from .likelihood import LikelihoodSettings, judged_likelihood, negative_log_likelihood
 
 
-class VAEObjective(nn.Module):
-    """−ELBO = −E_q[ln p(x|z)] + β·KL(q(z|x)‖N(0, I)), averaged over the batch.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KLSettings:
+    """``beta`` weights the KL divergence. It rises linearly from 0 over the first ``kl_warm_up_epochs``. No latent is
+    pressed below ``free_bits`` nats, as a mean over the batch (Kingma et al. 2016)."""
 
-    ln p is Gaussian with one variance σ² for all pixels. With ``noise`` "optimal", σ² is the batch's own mean squared
-    error, the maximum-likelihood value (Rybkin et al., σ-VAE), so that no weight between the terms has to be chosen.
-    """
+    beta: float = dataclasses.field(default=1.0, metadata={"min": 0.0, "max": 1e6})
+    kl_warm_up_epochs: float = dataclasses.field(default=0.0, metadata={"min": 0.0, "max": 1e6})
+    free_bits: float = dataclasses.field(default=0.0, metadata={"min": 0.0, "max": 100.0})
 
-    def __init__(self, network: Network, settings: ObjectiveSettings) -> None:
-        super().__init__()
-        self.network = network
-        self._settings = settings
 
-    def forward(self, images: torch.Tensor, generator: torch.Generator | None) -> Terms:
-        """Terms of a batch (N, C, H, W) in [0, 1]; without a generator the posterior mean stands for the draw."""
-        posterior = self.network.encode(images)
-        latents = posterior.mean if generator is None else posterior.sample(generator)
-        return self.terms(images, self.network.decode(latents), posterior.kl())
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VAESettings(LikelihoodSettings, KLSettings):
+    """The settings of a VAE's objective."""
 
-    def terms(self, images: torch.Tensor, reconstructions: torch.Tensor, kl: torch.Tensor) -> Terms:
-        """Terms from reconstructions (N, C, H, W) and the KL of each image (N,)."""
-        mse = (images - reconstructions).square().mean()
-        if self._settings.noise == "optimal":
-            # Detached: dL/dσ² is zero at the optimum, so the gradient is the same and the formula stays that of a
-            # Gaussian with a known variance.
-            variance = mse.detach().clamp_min(SMALLEST_VARIANCE)
-        else:
-            variance = torch.full_like(mse, self._settings.noise_variance)
-        pixels = images[0].numel()
-        reconstruction = pixels * (mse / (2 * variance) + 0.5 * torch.log(2 * math.pi * variance))
-        divergence = kl.mean()
-        return Terms(reconstruction + self._settings.beta * divergence, reconstruction, divergence, mse)
+    kind: Literal["vae"] = "vae"
+
+
+class VAEObjective(Objective):
+    """−ELBO = −E_q[ln p(x|z)] + β·KL(q(z|x)‖N(0, σ_z² I)), averaged over the batch."""
+
+    settings: VAESettings
+
+    @classmethod
+    def reason_against(cls, network: Network, settings: VAESettings) -> str:  # noqa: ARG003
+        """It needs Gaussian latents."""
+        return "" if network.latent.kind == "gaussian" else "a VAE's objective needs a network with Gaussian latents"
+
+    def forward(self, batch: Batch, moment: Moment, phase: str = "all") -> Terms:  # noqa: ARG002 - only one
+        """Terms of a batch, with one draw from each posterior."""
+        posterior = self.network.encode(batch.images)
+        assert isinstance(posterior, DiagonalGaussian)
+        latents = posterior.draw(moment.draws.normal(tuple(posterior.mean.shape)))
+        reconstruction, mse = negative_log_likelihood(batch, self.network.decode(latents), self.settings)
+        loss = reconstruction + kl_weight(self.settings, moment) * penalised_kl(posterior, self.settings)
+        return Terms(loss, {"reconstruction": reconstruction, "kl": posterior.kl().mean(), "mse": mse})
+
+    def measure(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Squared error at the posterior mean, and KL, of each image."""
+        encoding = self.network.encode(batch.images)
+        return {"mse": squared_error(batch, self.network.decode(encoding.mode)), "kl": encoding.divergence()}
+
+    def judge(self, means: Mapping[str, float]) -> float:
+        """The negative evidence lower bound with β at its full weight."""
+        pixels = torch.Size(self.network.image_shape).numel()
+        return judged_likelihood(means["mse"], pixels, self.settings) + self.settings.beta * means["kl"]
+
+
+def kl_weight(settings: KLSettings, moment: Moment) -> float:
+    """β at this moment of its warm-up."""
+    if settings.kl_warm_up_epochs == 0:
+        return settings.beta
+    return settings.beta * min(1.0, moment.epoch / settings.kl_warm_up_epochs)
+
+
+def penalised_kl(posterior: DiagonalGaussian, settings: KLSettings) -> torch.Tensor:
+    """The KL that the loss counts: the batch's mean, each latent at least ``free_bits`` nats."""
+    if settings.free_bits == 0:
+        return posterior.kl().mean()
+    return posterior.kl_per_latent().mean(dim=0).clamp_min(settings.free_bits).sum()

@@ -15,10 +15,11 @@ from SlicerVAELib.core.progress import Cancel, Listener, part_of
 from SlicerVAELib.core.volume import Modality
 from SlicerVAELib.io.discover import Found
 
+from ..data.batch import ImagesInMemory
 from ..data.cohort import find
 from ..data.slices import Slices, read_slices, resolve_preprocessing, survey
 from ..data.split import split_patients
-from ..objectives import VAEObjective
+from ..objectives import objective_for
 from ..recipe import Recipe
 from .loop import Training
 from .run_folder import RunFolder, RunRecord, TrainingState
@@ -114,7 +115,7 @@ def _train(
         network = build(recipe.network.family, recipe.network.settings)
     fabric = lightning_fabric.Fabric(accelerator=device.type, devices=1)
     training = Training(
-        VAEObjective(network, recipe.objective),
+        objective_for(network, recipe.objective, f"The recipe {recipe.name}"),
         recipe.training,
         fabric=fabric,
         seed=record.seed,
@@ -122,7 +123,11 @@ def _train(
     )
     training_listener = part_of(listener, PREPARATION_SHARE, 1.0)
     return training.run(
-        slices.of(record.training_patients), slices.of(record.validation_patients), state, training_listener, cancel
+        ImagesInMemory(slices.of(record.training_patients)),
+        ImagesInMemory(slices.of(record.validation_patients)),
+        state,
+        training_listener,
+        cancel,
     )
 
 

@@ -1,155 +1,288 @@
-"""The training loop: one for every recipe, the same on a CPU and a GPU."""
+"""The training loop: one for every recipe, the same on a CPU, a GPU and several of either."""
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import lightning_fabric
 import torch
-from torch import nn
 
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.progress import Cancel, Listener, Progress
 
-from ..objectives import Terms, VAEObjective
+from ..data.batch import Batch, ImagesInMemory, ImageSource, Joined
+from ..draws import Draws, generator_of
+from ..objectives import Moment, Objective, Terms
+from ..processes import process_count, process_rank, summed
 from ..recipe import TrainingSettings
+from .prefetch import prefetched
+from .prior_images import draw_prior_images
 from .run_folder import TrainingState
+from .stopwatch import Stopwatch
 
 WARM_UP_STEPS = 50
 SAVE_EVERY_S = 300.0
 VALIDATION_BATCH = 32
-TERM_NAMES = ("loss", "reconstruction", "kl", "mse")
+
+Augment = Callable[[Batch, Draws], Batch]
 
 
 class Training:
-    """Trains one objective on slices (N, C, H, W) in memory.
+    """Trains one objective on images that come from an ``ImageSource``.
 
-    ``save`` is called with the state after every epoch, every five minutes, and when ``cancel`` was requested. The
-    order of slices depends on the seed and the epoch, the noise on the seed and the step, so that a run that was
-    stopped anywhere and goes on equals one that never stopped.
+    ``save`` is called with the state after every epoch, every five minutes, and when ``cancel`` was requested, in the
+    first process only. The order of images depends on the seed and the epoch, their noise and augmentation on the seed
+    and the step, so that a run that was stopped anywhere and goes on equals one that never stopped.
     """
 
     def __init__(
         self,
-        objective: VAEObjective,
+        objective: Objective,
         settings: TrainingSettings,
         *,
         fabric: lightning_fabric.Fabric,
         seed: int,
         save: Callable[[TrainingState], None],
+        augment: Augment | None = None,
+        compiled: bool = False,
     ) -> None:
         self._settings, self._fabric, self._seed, self._save = settings, fabric, seed, save
-        optimizer = torch.optim.Adam(objective.parameters(), lr=settings.learning_rate)
+        self._augment = augment
         self._plain = objective
-        self._objective, self._optimizer = fabric.setup(objective, optimizer)
+        optimizers = [
+            torch.optim.Adam(objective.parameters_of(phase), lr=settings.learning_rate) for phase in objective.phases
+        ]
+        module = torch.compile(objective) if compiled else objective
+        self._objective, *placed = fabric.setup(module, *optimizers)
+        self._optimizers = dict(zip(objective.phases, placed, strict=True))
         self._saved_at = time.monotonic()
+        self.stopwatch = Stopwatch(fabric.device)
 
     def run(
         self,
-        training: torch.Tensor,
-        validation: torch.Tensor,
+        training: ImageSource,
+        validation: ImageSource,
         state: TrainingState | None,
         listener: Listener,
         cancel: Cancel,
     ) -> TrainingState:
         """Train to the end, or to a saved state when cancelled (then raises Cancelled). Returns the last state.
 
-        Without validation slices the training loss chooses the best weights. Raises UserError when the loss is no
+        Without validation images the training loss chooses the best weights. Raises UserError when the loss is no
         longer a number; the last checkpoint stays.
         """
         state = self._restored(state)
-        batch = min(self._settings.batch_size, len(training))
-        per_epoch = len(training) // batch
-        total = per_epoch * self._settings.epochs
-        began, first = time.monotonic(), state.step
-        while state.step < total:
-            epoch, position = divmod(state.step, per_epoch)
-            order = torch.randperm(len(training), generator=self._generator("order", epoch))
-            self._objective.train()
-            for index in range(position, per_epoch):
-                if cancel.requested:
-                    self._keep(state)
-                    cancel.check()
-                picked = training[order[index * batch : (index + 1) * batch]]
-                terms = self._step(picked, state.step, total)
-                values = _checked(terms, state.step)
-                for name, value in values.items():
-                    state.sums[name] = state.sums.get(name, 0.0) + value
-                state.step += 1
-                if time.monotonic() - self._saved_at > SAVE_EVERY_S:
-                    self._keep(state)
-                left = (time.monotonic() - began) / (state.step - first) * (total - state.step)
-                stage = f"epoch {epoch + 1} of {self._settings.epochs}, mean squared error {values['mse']:.5f}"
-                listener(Progress(state.step / total, stage, left))
-            self._close_epoch(state, epoch, per_epoch, validation)
-            self._keep(state)
-        state.finished = True
-        self._keep(state)
+        parts = process_count() * self._settings.accumulate
+        batch = min(self._settings.batch_size, len(training)) // parts * parts
+        if batch == 0:
+            raise UserError(f"A batch of {self._settings.batch_size} images can't be cut into {parts} parts.")
+        with self.stopwatch.part("whole"):
+            while not state.finished:
+                images = self._with_prior_images(training, state)
+                self._run_epoch(images, batch, state, listener, cancel)
+                with self.stopwatch.part("validation"):
+                    self._close_epoch(state, validation)
+                state.finished = state.epoch >= self._settings.epochs or self._has_stalled(state)
+                self._keep(state)
         return state
+
+    def _run_epoch(
+        self, images: ImageSource, batch: int, state: TrainingState, listener: Listener, cancel: Cancel
+    ) -> None:
+        per_epoch = len(images) // batch
+        state.steps_in_epoch = per_epoch
+        total = per_epoch * self._settings.epochs
+        order = torch.randperm(len(images), generator=generator_of(self._seed, "order", state.epoch))
+        wanted = [order[index * batch : (index + 1) * batch] for index in range(state.position, per_epoch)]
+        self._objective.train()
+        began, first = time.monotonic(), state.position
+        loaded = prefetched(images, [self._parts_of(indices) for indices in wanted])
+        for parts in self.stopwatch.timed("data", loaded):
+            if self._everyone(cancel.requested):
+                self._keep(state)
+                cancel.check()
+                raise UserError("Another process of this run was cancelled.")
+            with self.stopwatch.part("compute"):
+                values = self._step(parts, state, per_epoch, total)
+            for name, value in values.items():
+                state.sums[name] = state.sums.get(name, 0.0) + value
+            state.position += 1
+            state.step += 1
+            if time.monotonic() - self._saved_at > SAVE_EVERY_S:
+                self._keep(state)
+            done = state.epoch + state.position / per_epoch
+            pace = (time.monotonic() - began) / (state.position - first)
+            left = pace * per_epoch * (self._settings.epochs - done)
+            stage = f"epoch {state.epoch + 1} of {self._settings.epochs}, mean squared error {values['mse']:.5f}"
+            listener(Progress(min(1.0, done / self._settings.epochs), stage, left))
+
+    def _parts_of(self, indices: torch.Tensor) -> list[torch.Tensor]:
+        """This process's parts of a batch."""
+        parts = indices.chunk(process_count() * self._settings.accumulate)
+        first = process_rank() * self._settings.accumulate
+        return list(parts[first : first + self._settings.accumulate])
+
+    def _step(self, parts: list[Batch], state: TrainingState, per_epoch: int, total: int) -> dict[str, float]:
+        """One step of every phase's optimiser; returns the terms' means over the whole batch."""
+        epoch = state.epoch + state.position / per_epoch
+        rate = self._settings.learning_rate * _schedule(self._settings.schedule, state.step, total)
+        batches = [self._augmented(self._fabric.to_device(part), state.step, n) for n, part in enumerate(parts)]
+        sums: dict[str, torch.Tensor] = {}
+        for number, (phase, optimizer) in enumerate(self._optimizers.items()):
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad()
+            for n, batch in enumerate(batches):
+                draws = self._draws("noise", state.step * len(self._optimizers) + number, n)
+                moment = Moment(state.step, total, epoch, draws)
+                is_last = n + 1 == len(batches)
+                with self._fabric.no_backward_sync(self._objective, enabled=not is_last):
+                    terms: Terms = self._objective(batch, moment, phase)
+                    self._fabric.backward(terms.loss / len(batches))
+                for name, value in {"loss": terms.loss, **terms.parts}.items():
+                    key = name if len(self._optimizers) == 1 else _phased(name, phase, number)
+                    sums[key] = sums.get(key, torch.zeros((), device=value.device)) + value.detach() / len(batches)
+            if self._settings.clip_norm:
+                self._fabric.clip_gradients(
+                    self._objective, optimizer, max_norm=self._settings.clip_norm, error_if_nonfinite=False
+                )
+            optimizer.step()
+            self._plain.after_step(moment)
+        names = sorted(sums)
+        values = summed(torch.stack([sums[name].float() for name in names])) / process_count()
+        result = dict(zip(names, values.tolist(), strict=True))
+        _check(result, state.step)
+        self._average(state)
+        return result
+
+    def _draws(self, purpose: Any, number: int, part: int) -> Draws:
+        generator = generator_of(self._seed, purpose, number)
+        accumulate = self._settings.accumulate
+        return Draws(generator, process_rank() * accumulate + part, process_count() * accumulate)
+
+    def _augmented(self, batch: Batch, step: int, part: int) -> Batch:
+        return batch if self._augment is None else self._augment(batch, self._draws("augmentation", step, part))
+
+    def _with_prior_images(self, training: ImageSource, state: TrainingState) -> ImageSource:
+        if not self._settings.prior_images:
+            return training
+        if state.position == 0 and state.epoch > 0 and state.epoch % self._settings.prior_images_epochs == 0:
+            generator = generator_of(self._seed, "prior", state.epoch)
+            state.prior_images = draw_prior_images(
+                self._plain.network, training, self._settings.prior_images, generator, self._fabric.device
+            )
+        return training if state.prior_images is None else Joined(training, ImagesInMemory(state.prior_images))
+
+    def _close_epoch(self, state: TrainingState, validation: ImageSource) -> None:
+        row = {"epoch": float(state.epoch + 1), "step": float(state.step)}
+        row |= {f"train_{name}": value / state.steps_in_epoch for name, value in state.sums.items()}
+        judged = row["train_loss"]
+        if len(validation):
+            with self._averaged_weights(state):
+                measured = self._validate(validation)
+            row |= {f"validation_{name}": value for name, value in measured.items()}
+            judged = measured["loss"]
+        state.rows.append(row)
+        state.epoch, state.position, state.sums = state.epoch + 1, 0, {}
+        if judged < state.best_loss:
+            state.best_loss, state.best_epoch = judged, state.epoch
+            state.best_noise_variance = row.get("validation_mse", row["train_mse"])
+            best = state.average or self._plain.network.state_dict()
+            state.best_network = {name: value.detach().cpu().clone() for name, value in best.items()}
+
+    def _validate(self, images: ImageSource) -> dict[str, float]:
+        """The objective's measures, averaged over all validation images and processes, and its loss."""
+        self._objective.eval()
+        sums: dict[str, torch.Tensor] = {}
+        own = torch.arange(process_rank(), len(images), process_count())
+        with torch.inference_mode(), self._fabric.autocast():
+            for indices in own.split(VALIDATION_BATCH):
+                batch = self._fabric.to_device(images.batch(indices))
+                for name, values in self._plain.measure(batch).items():
+                    sums[name] = sums.get(name, 0.0) + values.double().sum().cpu()
+        names = sorted(sums)
+        totals = summed(torch.stack([sums[name] for name in names])) / len(images)
+        means = dict(zip(names, totals.tolist(), strict=True))
+        return {"loss": self._plain.judge(means), **means}
+
+    def _has_stalled(self, state: TrainingState) -> bool:
+        return 0 < self._settings.patience <= state.epoch - state.best_epoch
+
+    def _average(self, state: TrainingState) -> None:
+        """Move the averaged weights towards the present ones; running statistics of batch norm are copied."""
+        decay = self._settings.weight_average
+        if not decay:
+            return
+        present = self._plain.network.state_dict()
+        if not state.average:
+            state.average = {name: value.detach().clone() for name, value in present.items()}
+            return
+        # Young averages follow fast, so that the first random weights are soon forgotten.
+        decay = min(decay, (1 + state.step) / (10 + state.step))
+        parameters = {name for name, _ in self._plain.network.named_parameters()}
+        for name, value in present.items():
+            state.average[name] = state.average[name].to(value.device)
+            if name in parameters:
+                state.average[name].lerp_(value.detach(), 1 - decay)
+            else:
+                state.average[name].copy_(value)
+
+    @contextlib.contextmanager
+    def _averaged_weights(self, state: TrainingState) -> Iterator[None]:
+        if not state.average:
+            yield
+            return
+        network = self._plain.network
+        present = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        network.load_state_dict(state.average)
+        try:
+            yield
+        finally:
+            network.load_state_dict(present)
 
     def _restored(self, state: TrainingState | None) -> TrainingState:
         if state is None:
-            return TrainingState(self._plain.network.state_dict(), self._optimizer.state_dict())
-        self._plain.network.load_state_dict(state.network)
-        self._optimizer.load_state_dict(state.optimizer)
+            return TrainingState()
+        self._plain.load_state_dict(state.objective)
+        for optimizer, saved in zip(self._optimizers.values(), state.optimizers, strict=True):
+            optimizer.load_state_dict(saved)
+        self._fabric.strategy.precision.load_state_dict(state.precision)
+        state.finished = state.finished and state.epoch >= self._settings.epochs
         return state
 
-    def _step(self, images: torch.Tensor, step: int, total: int) -> Terms:
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._settings.learning_rate * _schedule(self._settings.schedule, step, total)
-        terms: Terms = self._objective(self._fabric.to_device(images), self._generator("noise", step))
-        self._optimizer.zero_grad()
-        self._fabric.backward(terms.loss)
-        self._optimizer.step()
-        return terms
-
-    def _close_epoch(self, state: TrainingState, epoch: int, steps: int, validation: torch.Tensor) -> None:
-        means = {name: value / steps for name, value in state.sums.items()}
-        row = {"epoch": float(epoch + 1), "step": float(state.step)}
-        row |= {f"train_{name}": value for name, value in means.items()}
-        judged = self._validate(validation) if len(validation) else means
-        row |= {f"validation_{name}": judged[name] if len(validation) else math.nan for name in means}
-        state.rows.append(row)
-        state.sums = {}
-        if judged["loss"] < state.best_loss:
-            state.best_loss, state.best_noise_variance = judged["loss"], judged["mse"]
-            state.best_network = {k: v.detach().cpu().clone() for k, v in self._plain.network.state_dict().items()}
-
-    def _validate(self, images: torch.Tensor) -> dict[str, float]:
-        """Terms over all validation slices at once, at the posterior mean."""
-        self._objective.eval()
-        network = self._plain.network
-        reconstructions, divergences = [], []
-        with torch.inference_mode():
-            for start in range(0, len(images), VALIDATION_BATCH):
-                posterior = network.encode(self._fabric.to_device(images[start : start + VALIDATION_BATCH]))
-                reconstructions.append(network.decode(posterior.mean).cpu())
-                divergences.append(posterior.kl().cpu())
-            terms = self._plain.terms(images, torch.cat(reconstructions), torch.cat(divergences))
-        return {name: float(getattr(terms, name)) for name in TERM_NAMES}
-
     def _keep(self, state: TrainingState) -> None:
-        network: nn.Module = self._plain.network
-        state.network = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-        state.optimizer = self._optimizer.state_dict()
-        self._save(state)
+        if process_rank() == 0:
+            with self.stopwatch.part("saving"):
+                state.objective = {name: value.detach().cpu() for name, value in self._plain.state_dict().items()}
+                state.optimizers = [optimizer.state_dict() for optimizer in self._optimizers.values()]
+                state.precision = self._fabric.strategy.precision.state_dict()
+                self._save(state)
         self._saved_at = time.monotonic()
 
-    def _generator(self, purpose: str, number: int) -> torch.Generator:
-        # A seed of its own for every purpose and step; the odd constant keeps neighbouring seeds apart.
-        salt = {"order": 1, "noise": 2}[purpose]
-        return torch.Generator().manual_seed(((self._seed * 0x9E3779B1 + number) * 4 + salt) % (2**63))
+    def _everyone(self, condition: bool) -> bool:
+        """Whether it holds in any process, told to all: one that stopped alone would leave the others waiting."""
+        if process_count() == 1:
+            return condition
+        return bool(summed(torch.tensor(float(condition), device=self._fabric.device)) > 0)
 
 
-def _checked(terms: Terms, step: int) -> dict[str, float]:
-    values = {name: float(getattr(terms, name).detach()) for name in TERM_NAMES}
-    for name in ("reconstruction", "kl", "loss"):
-        if not math.isfinite(values[name]):
-            raise UserError(
-                f"Training stopped at step {step + 1}: the {name} term is no longer a number. The last checkpoint is "
-                "kept; train anew with a smaller learning_rate."
-            )
-    return values
+def _phased(name: str, phase: str, number: int) -> str:
+    """The log's name of a term: "mse" and the like once, from the first phase, the losses of each phase apart."""
+    if name == "loss" and number == 0:
+        return "loss"
+    return f"{phase}_{name}" if number else name
+
+
+def _check(values: dict[str, float], step: int) -> None:
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        name = next((name for name in bad if name != "loss"), "loss")
+        raise UserError(
+            f"Training stopped at step {step + 1}: the {name} term is no longer a number. The last checkpoint is "
+            "kept; train anew with a smaller learning_rate."
+        )
 
 
 def _schedule(kind: str, step: int, total: int) -> float:
@@ -159,4 +292,5 @@ def _schedule(kind: str, step: int, total: int) -> float:
         return (step + 1) / warm_up
     if kind == "constant":
         return 1.0
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total - warm_up)))
+    progress = min(1.0, (step - warm_up) / max(1, total - warm_up))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))

@@ -37,18 +37,32 @@ class RunRecord:
 class TrainingState:
     """All that training needs to go on as if it had never stopped.
 
-    Noise and order are drawn anew from the seed and the step or epoch, so no random state has to be kept.
+    Noise and order are drawn anew from the seed and the step or epoch, so no random state has to be kept. ``position``
+    counts the steps done of epoch ``epoch``, ``sums`` are the log's of that unfinished epoch.
     """
 
-    network: dict[str, torch.Tensor]
-    optimizer: dict[str, Any]
+    objective: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+    optimizers: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    precision: dict[str, Any] = dataclasses.field(default_factory=dict)
+    epoch: int = 0
+    position: int = 0
     step: int = 0
+    steps_in_epoch: int = 0
     best_loss: float = float("inf")
+    best_epoch: int = 0
     best_noise_variance: float = 1.0
     best_network: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
-    sums: dict[str, float] = dataclasses.field(default_factory=dict)  # of the unfinished epoch
+    average: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+    prior_images: torch.Tensor | None = None
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
     rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
     finished: bool = False
+
+    @property
+    def network(self) -> dict[str, torch.Tensor]:
+        """The network's weights."""
+        prefix = "network."
+        return {name[len(prefix) :]: value for name, value in self.objective.items() if name.startswith(prefix)}
 
 
 class RunFolder:

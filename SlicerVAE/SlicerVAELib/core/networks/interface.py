@@ -1,33 +1,63 @@
 """What every network offers to objectives, maps, synthesis and search."""
 
 import abc
+import math
 
 import torch
 from torch import nn
 
-from ..posterior import DiagonalGaussian
+from ..encoding import Encoding
+from ..errors import UserError
+from ..latent import Latent
 
 
 class Network(nn.Module, abc.ABC):
-    """An encoder and a decoder of square images with values in [0, 1].
+    """An encoder and a decoder of square images or cubes with values in [0, 1].
 
-    ``image_size`` is the side H = W in pixels, ``channels`` C, ``latent_size`` J.
+    Images are (N, C, H, W), or (N, C, D, H, W) where ``dimensions`` is 3; ``image_size`` is the length of every side in
+    pixels, ``channels`` C. The last ``structure_channels`` of them are probabilities of structures, which sum to one in
+    every pixel; those before are images. ``encoder`` and ``decoder`` hold all weights.
     """
 
     image_size: int
     channels: int
-    latent_size: int
+    dimensions: int = 2
+    structure_channels: int = 0
 
     encoder: nn.Module
     decoder: nn.Module
 
+    @property
     @abc.abstractmethod
-    def encode(self, images: torch.Tensor) -> DiagonalGaussian:
-        """Posterior of each of the images (N, C, H, W)."""
+    def latent(self) -> Latent:
+        """What kind of latents it has."""
+
+    @abc.abstractmethod
+    def encode(self, images: torch.Tensor) -> Encoding:
+        """What the encoder says of the images."""
 
     @abc.abstractmethod
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images (N, C, H, W) in [0, 1] of the latents (N, J)."""
+        """Images of the latents (N, *latent.shape). A family with a linear output may leave [0, 1] a little."""
+
+    def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
+        """The images as the model explains them: the decoded mode of their encoding."""
+        return self.decode(self.encode(images).mode)
+
+    def draw(self, generator: torch.Generator, temperature: float = 1.0) -> torch.Tensor:
+        """The latents of one image drawn from the prior, (*latent.shape), on the CPU.
+
+        ``temperature`` scales a Gaussian prior's standard deviation. Raises UserError for a model without a prior.
+        """
+        latent = self.latent
+        if latent.kind == "point":
+            raise UserError("A plain autoencoder has no prior to draw from; choose a variational model.")
+        return torch.randn(latent.shape, generator=generator) * (temperature * math.sqrt(latent.prior_variance))
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of one image: (C, H, W) or (C, D, H, W)."""
+        return (self.channels, *(self.image_size,) * self.dimensions)
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..posterior import LOG_VARIANCE_RANGE, DiagonalGaussian
+from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
+from ..latent import Latent
 from .interface import Network
 
 SLOPE = 0.2
@@ -24,11 +25,12 @@ DECODER_FILTERS = (128, 64, 32, 16, 8)
 
 @dataclasses.dataclass(frozen=True)
 class Table52Settings:
-    """Image side in pixels, image channels and latent dimensions J."""
+    """Image side in pixels, image channels, latent dimensions J and the prior's variance σ_z²."""
 
     size: int = dataclasses.field(default=256, metadata={"choices": (64, 128, 256)})
     channels: int = dataclasses.field(default=1, metadata={"min": 1, "max": 64})
     latent: int = dataclasses.field(default=50, metadata={"min": 1, "max": 65_536})
+    prior_variance: float = dataclasses.field(default=1.0, metadata={"min": 1e-6, "max": 1e6})
 
 
 class ResidualDown(nn.Module):
@@ -81,16 +83,22 @@ class Table52VAE(Network):
 
     def __init__(self, settings: Table52Settings) -> None:
         super().__init__()
-        self.image_size, self.channels, self.latent_size = settings.size, settings.channels, settings.latent
+        self.image_size, self.channels = settings.size, settings.channels
+        self._latent = Latent("gaussian", (settings.latent,), settings.prior_variance)
         dropped = {256: 0, 128: 1, 64: 2}[settings.size]
         self.encoder = _encoder(settings, ENCODER_FILTERS[dropped:])
         self.decoder = _decoder(settings, DECODER_FILTERS[: len(DECODER_FILTERS) - dropped])
+
+    @property
+    def latent(self) -> Latent:
+        """J Gaussian latents."""
+        return self._latent
 
     def encode(self, images: torch.Tensor) -> DiagonalGaussian:
         """Posterior of each of the images (N, C, H, W)."""
         # Latent arithmetic stays in single precision under autocast: KL divergences and exp() need it.
         mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
-        return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
+        return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Images (N, C, H, W) in [0, 1] of the latents (N, J)."""

@@ -1,0 +1,91 @@
+"""What training minimises, as the training loop sees it: terms of a batch, parameters by phase, a validation loss."""
+
+import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from SlicerVAELib.core.networks import Network
+
+from ..data.batch import Batch
+from ..draws import Draws
+
+
+@dataclasses.dataclass(eq=False)  # not frozen: Fabric rebuilds what is handed to a module
+class Moment:
+    """Where training stands: ``step`` of ``total`` steps, from 0, ``epoch`` as a fraction; and its random numbers."""
+
+    step: int
+    total: int
+    epoch: float
+    draws: Draws
+
+
+@dataclasses.dataclass(eq=False)  # not frozen: Fabric rebuilds what a forward pass returns
+class Terms:
+    """``loss`` to minimise, and its named ``parts`` for the log, scalars all.
+
+    "mse" is always among the parts: the mean squared error per pixel. Those that are sums over an image are in nats.
+    """
+
+    loss: torch.Tensor
+    parts: dict[str, torch.Tensor]
+
+
+class Objective(nn.Module, abc.ABC):
+    """What is minimised for one kind of network.
+
+    Every step runs through ``phases``; each has an optimiser of its own over ``parameters_of(phase)`` and a forward
+    and backward pass of its own. Buffers of the objective are kept in checkpoints beside the network's weights.
+    """
+
+    phases: ClassVar[tuple[str, ...]] = ("all",)
+
+    def __init__(self, network: Network, settings: Any) -> None:
+        super().__init__()
+        self.network = network
+        self.settings = settings
+
+    @classmethod
+    def reason_against(cls, network: Network, settings: Any) -> str:  # noqa: ARG003 - for those that need them
+        """Why this objective can't train that network, as the end of a sentence; empty when it can."""
+        return ""
+
+    def parameters_of(self, phase: str) -> Sequence[nn.Parameter]:  # noqa: ARG002 - one phase trains all
+        """The parameters that the phase's optimiser changes."""
+        return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+
+    @abc.abstractmethod
+    def forward(self, batch: Batch, moment: Moment, phase: str = "all") -> Terms:
+        """Terms of a training batch."""
+
+    def after_step(self, moment: Moment) -> None:
+        """Whatever has to follow the optimisers' steps outside of gradients."""
+
+    @abc.abstractmethod
+    def measure(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """What the validation loss is made of: values of each image (N,), without randomness; "mse" is among them."""
+
+    @abc.abstractmethod
+    def judge(self, means: Mapping[str, float]) -> float:
+        """The validation loss from the means of ``measure`` over all validation images."""
+
+
+def squared_error(batch: Batch, reconstructions: torch.Tensor, channels: int | None = None) -> torch.Tensor:
+    """Mean squared error of each image over the pixels that count, (N,); of the first ``channels`` where given."""
+    squared = (batch.images[:, :channels] - reconstructions[:, :channels]).square()
+    if batch.kept is None:
+        return squared.flatten(1).mean(dim=1)
+    weights = batch.kept.expand_as(squared).flatten(1)
+    return (squared.flatten(1) * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
+
+
+def pixels_counted(batch: Batch, channels: int | None = None) -> torch.Tensor:
+    """Number of values of each image that count in the loss, (N,)."""
+    values = batch.images[:, :channels]
+    if batch.kept is None:
+        return values.new_full((len(values),), float(values[0].numel()))
+    return batch.kept.flatten(1).sum(dim=1) * values.shape[1]
