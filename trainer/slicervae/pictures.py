@@ -111,7 +111,7 @@ def learning_curve(rows: Sequence[Mapping[str, float]]) -> bytes:
         (right, "kl", "KL divergence (nats per slice)"),
     ):
         axis.plot(epochs, [row[f"train_{name}"] for row in rows], color="#2b6cb0", label="training")
-        if not math.isnan(rows[-1][f"validation_{name}"]):
+        if f"validation_{name}" in rows[-1]:
             axis.plot(epochs, [row[f"validation_{name}"] for row in rows], color="#c05621", label="validation")
         axis.set_xlabel("epoch")
         axis.set_ylabel(label)

@@ -156,4 +156,4 @@ def test_a_full_disk_ends_training_in_one_sentence(mr_cohort, tmp_path):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "checkpoint.pt" in done.stderr.splitlines()[-1]
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["recipe.yaml", "run.json"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["recipe.yaml", "run.json", "tensorboard"]

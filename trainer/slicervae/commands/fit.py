@@ -1,9 +1,11 @@
 """Train a recipe on a folder of patients (DICOM, NIfTI, NRRD or MetaImage).
 
 Ctrl-C stops at the next step and keeps everything; the same command with --resume goes on, with the same result as if
-it had never stopped."""
+it had never stopped. Several devices or machines: 'torchrun --nproc-per-node 4 -m slicervae fit …'. The run folder
+holds metrics.csv and logs for TensorBoard."""
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -27,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="decides weights, order, noise and split")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     add_device(parser)
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="auto is float32; the others compute faster on a GPU that has them",
+    )
+    parser.add_argument("--compile", action="store_true", help="compile the network first (needs a C++ compiler)")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -34,6 +43,7 @@ def run(options: argparse.Namespace) -> None:
     from SlicerVAELib.core.errors import UserError
 
     from ..console import cancel_on_interrupt, progress_bar
+    from ..processes import process_rank
     from ..recipe import load_recipe
     from ..training.fit import fit, resume
     from ..training.run_folder import RunFolder
@@ -42,6 +52,7 @@ def run(options: argparse.Namespace) -> None:
     if options.max_epochs is not None:
         changes.append(f"training.epochs={options.max_epochs}")
     recipe = load_recipe(options.recipe, changes)
+    hardware = dataclasses.replace(hardware_of(options), precision=options.precision)
     again = f"slicervae fit {options.recipe} --out {options.out} --resume"
     with (
         progress_bar(f"Training {recipe.name}") as listener,
@@ -55,8 +66,14 @@ def run(options: argparse.Namespace) -> None:
                 )
             if options.changes:
                 raise UserError("A resumed run keeps its settings; leave out --set, or begin a new run.")
-            hardware = hardware_of(options)
-            state = resume(options.out, epochs=options.max_epochs, hardware=hardware, listener=listener, cancel=cancel)
+            state = resume(
+                options.out,
+                epochs=options.max_epochs,
+                hardware=hardware,
+                compiled=options.compile,
+                listener=listener,
+                cancel=cancel,
+            )
         else:
             if options.data is None:
                 raise UserError("A new run needs --data DIR, the folder of patients.")
@@ -65,13 +82,17 @@ def run(options: argparse.Namespace) -> None:
                 options.data,
                 options.out,
                 seed=options.seed,
-                hardware=hardware_of(options),
+                hardware=hardware,
+                compiled=options.compile,
                 listener=listener,
                 cancel=cancel,
             )
+    if process_rank() > 0:
+        return
     last = state.rows[-1]
+    validation = f", {last['validation_mse']:.5f} in validation" if "validation_mse" in last else ""
     sys.stdout.write(
         f"Trained {recipe.name} for {last['epoch']:.0f} epochs; mean squared error {last['train_mse']:.5f} in training"
-        f", {last['validation_mse']:.5f} in validation.\n"
+        f"{validation}.\n"
         f"Next: slicervae export {options.out} --out BUNDLE\n"
     )

@@ -1,6 +1,7 @@
 """From a recipe and a folder of patients to a finished run."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning_fabric
@@ -8,23 +9,20 @@ import torch
 
 from SlicerVAELib.core.engine import Hardware
 from SlicerVAELib.core.errors import UserError
-from SlicerVAELib.core.local_engine import SOFTWARE
 from SlicerVAELib.core.networks import build
-from SlicerVAELib.core.placement import choose_device
-from SlicerVAELib.core.progress import Cancel, Listener, part_of
-from SlicerVAELib.core.volume import Modality
-from SlicerVAELib.io.discover import Found
+from SlicerVAELib.core.placement import is_out_of_memory
+from SlicerVAELib.core.progress import Cancel, Listener, ignore, part_of
 
-from ..data.batch import ImagesInMemory
-from ..data.cohort import find
-from ..data.slices import Slices, read_slices, resolve_preprocessing, survey
-from ..data.split import split_patients
-from ..objectives import objective_for
+from ..data.preparation import decide, images_of
+from ..objectives import Objective, objective_for
+from ..processes import from_first, process_rank
 from ..recipe import Recipe
-from .loop import Training
+from .loop import Training, images_per_step
+from .place import launched
 from .run_folder import RunFolder, RunRecord, TrainingState
+from .run_log import RunLog
 
-PREPARATION_SHARE = 0.03  # of the progress bar: reading is short beside training
+SURVEY_SHARE, PREPARATION_SHARE = 0.01, 0.03  # of the progress bar: reading is short beside training
 
 
 def fit(
@@ -34,40 +32,28 @@ def fit(
     *,
     seed: int = 0,
     hardware: Hardware = Hardware(),  # noqa: B008 - frozen
+    compiled: bool = False,
     listener: Listener,
     cancel: Cancel,
 ) -> TrainingState:
     """Train ``recipe`` on the patients in ``data`` as a new run in ``out``.
 
     Everything that can be wrong with the recipe, the data or the place is found before training begins; then the run
-    folder holds all that ``resume`` needs. Raises UserError and Cancelled.
+    folder holds all that ``resume`` needs. ``compiled`` has the network compiled by ``torch.compile``. Under
+    ``torchrun`` every process calls this. Raises UserError and Cancelled.
     """
-    device = choose_device(hardware.device)
-    network = build(recipe.network.family, recipe.network.settings, f"the recipe {recipe.name}, network")
-    if RunFolder(out).exists:
-        raise UserError(f"{out} holds a run already; go on with it with --resume, or choose another --out.")
-    found = find(data, recipe.data, cancel)
-    training, validation = split_patients((f.patient for f in found), recipe.training.validation_share, seed)
-    preparing = part_of(listener, 0.0, PREPARATION_SHARE)
-    cohort = survey([f for f in found if f.patient in training], part_of(preparing, 0.0, 0.3), cancel)
-    if cohort.modality in (Modality.UNKNOWN, Modality.DOSE):
-        raise UserError(f"The volumes in {data} do not look like CT or MR; choose images with data.include.")
-    preprocessing = resolve_preprocessing(recipe.preprocessing, cohort, network.image_size)
-    slices = read_slices(found, preprocessing, part_of(preparing, 0.3, 1.0), cancel)
-    record = RunRecord(
-        data=str(data.resolve()),
-        seed=seed,
-        software=SOFTWARE,
-        modality=cohort.modality,
-        body_part=cohort.body_part,
-        slice_step_mm=cohort.slice_step_mm,
-        preprocessing=preprocessing,
-        training_patients=training,
-        validation_patients=validation,
-    )
-    folder = RunFolder(out)
-    folder.create(recipe, record)
-    return _train(folder, recipe, record, slices, None, device, listener, cancel)
+    objective = _objective(recipe, seed)
+    fabric = launched(hardware, phases=len(objective.phases))
+
+    def begin() -> RunRecord:
+        if RunFolder(out).exists:
+            raise UserError(f"{out} holds a run already; go on with it with --resume, or choose another --out.")
+        size = objective.network.image_size
+        return decide(recipe, data, size, seed, part_of(listener, 0.0, SURVEY_SHARE), cancel)
+
+    record = from_first(begin)
+    run = _Run(RunFolder(out), recipe, record, fabric, objective, compiled)
+    return run.train(None, lambda: run.folder.create(recipe, record), listener, cancel)
 
 
 def resume(
@@ -75,6 +61,7 @@ def resume(
     *,
     epochs: int | None = None,
     hardware: Hardware = Hardware(),  # noqa: B008 - frozen
+    compiled: bool = False,
     listener: Listener,
     cancel: Cancel,
 ) -> TrainingState:
@@ -92,51 +79,61 @@ def resume(
             state.finished = False
     if state is not None and state.finished:
         return state
-    found = find(Path(record.data), recipe.data, cancel)
-    _check_same_patients(found, record)
-    slices = read_slices(found, record.preprocessing, part_of(listener, 0.0, PREPARATION_SHARE), cancel)
-    device = choose_device(hardware.device)
-    return _train(folder, recipe, record, slices, state, device, listener, cancel)
+    objective = _objective(recipe, record.seed)
+    fabric = launched(hardware, phases=len(objective.phases))
+    return _Run(folder, recipe, record, fabric, objective, compiled).train(state, lambda: None, listener, cancel)
 
 
-def _train(
-    folder: RunFolder,
-    recipe: Recipe,
-    record: RunRecord,
-    slices: Slices,
-    state: TrainingState | None,
-    device: torch.device,
-    listener: Listener,
-    cancel: Cancel,
-) -> TrainingState:
-    # The first weights depend on the seed alone; the caller's random state is left as it was.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(record.seed)
-        network = build(recipe.network.family, recipe.network.settings)
-    fabric = lightning_fabric.Fabric(accelerator=device.type, devices=1)
-    training = Training(
-        objective_for(network, recipe.objective, f"The recipe {recipe.name}"),
-        recipe.training,
-        fabric=fabric,
-        seed=record.seed,
-        save=folder.save,
-    )
-    training_listener = part_of(listener, PREPARATION_SHARE, 1.0)
-    return training.run(
-        ImagesInMemory(slices.of(record.training_patients)),
-        ImagesInMemory(slices.of(record.validation_patients)),
-        state,
-        training_listener,
-        cancel,
-    )
+def _objective(recipe: Recipe, seed: int) -> Objective:
+    """The recipe's objective for a network whose first weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):  # the caller's random state is left as it was
+        torch.manual_seed(seed)
+        network = build(recipe.network.family, recipe.network.settings, f"the recipe {recipe.name}, network")
+    return objective_for(network, recipe.objective, f"The recipe {recipe.name}")
 
 
-def _check_same_patients(found: list[Found], record: RunRecord) -> None:
-    here = {item.patient for item in found}
-    before = {*record.training_patients, *record.validation_patients}
-    if here != before:
-        changed = sorted(here ^ before)
-        raise UserError(
-            f"The patients in {record.data} are not those the run was begun with ({', '.join(changed[:3])} differ); "
-            "restore them or begin a new run."
+@dataclasses.dataclass
+class _Run:
+    folder: RunFolder
+    recipe: Recipe
+    record: RunRecord
+    fabric: lightning_fabric.Fabric
+    objective: Objective
+    compiled: bool
+
+    def train(
+        self, state: TrainingState | None, begun: Callable[[], None], listener: Listener, cancel: Cancel
+    ) -> TrainingState:
+        """Read the images, let the run begin, and train."""
+        listener = listener if process_rank() == 0 else ignore
+        preparing = part_of(listener, SURVEY_SHARE, PREPARATION_SHARE)
+        training, validation = images_of(self.recipe, self.record, preparing, cancel)
+        images_per_step(self.recipe.training, len(training))
+        from_first(begun)
+        if self.compiled:
+            # In place, so that the weights keep their names.
+            self.objective.network.encoder.compile()
+            self.objective.network.decoder.compile()
+        log = None
+        if process_rank() == 0:
+            log = RunLog(self.folder.path / "tensorboard", 0 if state is None else state.epoch)
+        loop = Training(
+            self.objective,
+            self.recipe.training,
+            fabric=self.fabric,
+            seed=self.record.seed,
+            save=self.folder.save,
+            log=log,
         )
+        try:
+            return loop.run(training, validation, state, part_of(listener, PREPARATION_SHARE, 1.0), cancel)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"A batch of {self.recipe.training.batch_size} images does not fit into the memory of "
+                f"{self.fabric.device}; begin anew with --set accumulate=2 or more, or with a smaller batch_size."
+            ) from None
+        finally:
+            if log is not None:
+                log.close()

@@ -20,6 +20,7 @@ from ..recipe import TrainingSettings
 from .prefetch import prefetched
 from .prior_images import draw_prior_images
 from .run_folder import TrainingState
+from .run_log import RunLog
 from .stopwatch import Stopwatch
 
 WARM_UP_STEPS = 50
@@ -46,16 +47,15 @@ class Training:
         seed: int,
         save: Callable[[TrainingState], None],
         augment: Augment | None = None,
-        compiled: bool = False,
+        log: RunLog | None = None,
     ) -> None:
         self._settings, self._fabric, self._seed, self._save = settings, fabric, seed, save
-        self._augment = augment
+        self._augment, self._log = augment, log
         self._plain = objective
         optimizers = [
             torch.optim.Adam(objective.parameters_of(phase), lr=settings.learning_rate) for phase in objective.phases
         ]
-        module = torch.compile(objective) if compiled else objective
-        self._objective, *placed = fabric.setup(module, *optimizers)
+        self._objective, *placed = fabric.setup(objective, *optimizers)
         self._optimizers = dict(zip(objective.phases, placed, strict=True))
         self._saved_at = time.monotonic()
         self.stopwatch = Stopwatch(fabric.device)
@@ -74,10 +74,7 @@ class Training:
         longer a number; the last checkpoint stays.
         """
         state = self._restored(state)
-        parts = process_count() * self._settings.accumulate
-        batch = min(self._settings.batch_size, len(training)) // parts * parts
-        if batch == 0:
-            raise UserError(f"A batch of {self._settings.batch_size} images can't be cut into {parts} parts.")
+        batch = images_per_step(self._settings, len(training))
         with self.stopwatch.part("whole"):
             while not state.finished:
                 images = self._with_prior_images(training, state)
@@ -86,6 +83,10 @@ class Training:
                     self._close_epoch(state, validation)
                 state.finished = state.epoch >= self._settings.epochs or self._has_stalled(state)
                 self._keep(state)
+                if self._log is not None:
+                    with self.stopwatch.part("logging"):
+                        shown = validation if len(validation) else training
+                        self._log.write(state.rows[-1], self._settings.epochs, self._plain.network, shown)
         return state
 
     def _run_epoch(
@@ -205,7 +206,7 @@ class Training:
         names = sorted(sums)
         totals = summed(torch.stack([sums[name] for name in names])) / len(images)
         means = dict(zip(names, totals.tolist(), strict=True))
-        return {"loss": self._plain.judge(means), **means}
+        return {"loss": self._plain.judge(means), **means, **self._plain.summary()}
 
     def _has_stalled(self, state: TrainingState) -> bool:
         return 0 < self._settings.patience <= state.epoch - state.best_epoch
@@ -266,6 +267,18 @@ class Training:
         if process_count() == 1:
             return condition
         return bool(summed(torch.tensor(float(condition), device=self._fabric.device)) > 0)
+
+
+def images_per_step(settings: TrainingSettings, images: int) -> int:
+    """Images of one step over all processes and parts. Raises UserError when there are fewer images than parts."""
+    parts = process_count() * settings.accumulate
+    count = min(settings.batch_size, images)
+    if count < parts:
+        raise UserError(
+            f"{count} images a step can't be shared by {process_count()} process(es) in {settings.accumulate} part(s) "
+            "each; choose a larger training.batch_size or a smaller training.accumulate."
+        )
+    return count // parts * parts
 
 
 def _phased(name: str, phase: str, number: int) -> str:
