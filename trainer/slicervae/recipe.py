@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.resources
+import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -12,6 +13,15 @@ from SlicerVAELib.core.manifest import NetworkDescription
 from SlicerVAELib.core.records import from_data, to_data
 
 from .objectives import ObjectiveSettings
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-4 is a number, as in YAML 1.2 and everywhere else."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 AUTO: Literal["auto"] = "auto"
 
@@ -106,7 +116,7 @@ def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
 def parse_recipe(text: str, where: str, changes: Iterable[str] = ()) -> Recipe:
     """The recipe in a YAML text, with changes as in ``load_recipe``. Raises UserError for what is not one."""
     try:
-        data = to_data(from_data(Recipe, yaml.safe_load(text), where))
+        data = to_data(from_data(Recipe, yaml.load(text, _Loader), where))
     except yaml.YAMLError:
         raise UserError(f"{where} is not valid YAML; write it anew or take it from the package.") from None
     for change in changes:
@@ -130,7 +140,7 @@ def _apply(data: dict[str, Any], change: str) -> None:
     for parent in parents:
         place = place[parent]
     try:
-        parsed = yaml.safe_load(value)
+        parsed = yaml.load(value, _Loader)
     except yaml.YAMLError:
         parsed = value  # a pattern such as *FLAIR* is no YAML but needs no quotes either
     place[last] = [parsed] if isinstance(place[last], list) and not isinstance(parsed, list) else parsed
