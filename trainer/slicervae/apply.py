@@ -1,9 +1,11 @@
 """A bundle applied to files: what the commands ``reconstruct``, ``sample`` and ``evaluate`` do."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from SlicerVAELib.io.read import read_volume
 from SlicerVAELib.io.structures import read_structures
 from SlicerVAELib.io.write import OutputFolder, write_json_atomically, write_volume
 
+from .data.study import laid_on
+
 
 def reconstruct_file(
     engine: Engine,
@@ -26,15 +30,20 @@ def reconstruct_file(
     series: str | None = None,
     modality: Modality | None = None,
     structures: Path | None = None,
+    channels: Mapping[str, Path] = MappingProxyType({}),
     listener: Listener,
     cancel: Cancel,
 ) -> dict[str, Any]:
     """Reconstruct the volume at ``source``; write the maps and result.json into ``out``, all or none.
 
-    Returns the content of result.json. ``structures`` is a structure set or label map whose regions are summed up.
+    Returns the content of result.json. ``structures`` is a structure set or label map whose regions are summed up and,
+    where the model sees structures, shown to it; ``channels`` are further images of the same patient by the names that
+    the model gives them, resampled to the grid of ``source``.
     """
     began = time.perf_counter()
     volume = read_volume(source, series=series, modality=modality)
+    further = {name: laid_on(volume, read_volume(path, modality=modality)) for name, path in channels.items()}
+    volume = volume.replace(channels=further)
     if structures is not None:
         volume = volume.replace(masks=read_structures(structures, volume))
     read = time.perf_counter() - began
@@ -43,11 +52,16 @@ def reconstruct_file(
     with OutputFolder(out) as folder:
         fields = provenance_fields(result.provenance)
         for name, array in result.arrays.items():
-            write_volume(folder / f"{name}.nrrd", array, volume.geometry, fields=fields)
+            write_volume(folder / f"{_file_name(name)}.nrrd", array, volume.geometry, fields=fields)
         timings = {"read": read, **result.timings, "write": time.perf_counter() - began}
         summary = _summary(volume, result, timings)
         write_json_atomically(folder / "result.json", summary)
     return summary
+
+
+def _file_name(output: str) -> str:
+    """An output's name, which may hold a structure's, as that of a file on any system."""
+    return re.sub(r"[^\w .()+-]", "_", output)
 
 
 def sample_to_folder(

@@ -7,8 +7,8 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["order", "noise", "augmentation", "prior"]
-_SALT = {"order": 1, "noise": 2, "augmentation": 3, "prior": 5}
+Purpose = Literal["order", "noise", "augmentation", "prior", "dropout"]
+_SALT = {"order": 1, "noise": 2, "augmentation": 3, "prior": 5, "dropout": 6}
 
 
 def generator_of(seed: int, purpose: Purpose, number: int) -> torch.Generator:
@@ -39,9 +39,9 @@ class Draws:
         drawn = torch.rand(self.parts * shape[0], *shape[1:], generator=self.generator)
         return low + (high - low) * self._own(drawn, shape[0])
 
-    def common_permutation(self, count: int) -> torch.Tensor:
-        """A permutation of 0…count − 1 that is the same for every part."""
-        return torch.randperm(count, generator=self.generator)
+    def own_seed(self) -> int:
+        """A seed that differs from part to part."""
+        return int(torch.randint(2**62, (self.parts,), generator=self.generator)[self.part])
 
     def _own(self, drawn: torch.Tensor, rows: int) -> torch.Tensor:
         return drawn[self.part * rows : (self.part + 1) * rows]

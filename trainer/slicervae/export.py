@@ -16,9 +16,9 @@ from SlicerVAELib.core.preprocessing import HounsfieldWindow
 from SlicerVAELib.core.progress import Cancel, ignore
 from SlicerVAELib.core.synthesis import draw_latents
 
-from .data.cohort import find
-from .data.slices import read_slices
-from .evaluation.quality import Quality, quality_of_pixels, reconstruct_pixels
+from .data.cache import Cache
+from .data.preparation import validation_images_of
+from .evaluation.quality import Quality, quality_of
 from .recipe import Recipe
 from .training.run_folder import RunFolder, RunRecord
 
@@ -28,11 +28,20 @@ INTENDED_USE = (
 PREVIEW_ROWS, PREVIEW_COLUMNS = 2, 6
 
 
-def export(run: Path, out: Path, *, name: str = "", version: str = "1.0.0", is_demonstration: bool = False) -> Manifest:
+def export(
+    run: Path,
+    out: Path,
+    *,
+    name: str = "",
+    version: str = "1.0.0",
+    is_demonstration: bool = False,
+    cache: Path | None = None,
+) -> Manifest:
     """Write the best weights of a run as the bundle ``out`` and return its manifest.
 
     The figures in it are those on the validation patients, or on the training patients, and named so, when none were
-    kept aside. Raises UserError for a run without a finished epoch.
+    kept aside; ``cache`` is the folder of prepared images, None this user's own. Raises UserError for a run without a
+    finished epoch.
     """
     folder = RunFolder(run)
     if not folder.exists:
@@ -46,9 +55,7 @@ def export(run: Path, out: Path, *, name: str = "", version: str = "1.0.0", is_d
     network.load_state_dict(state.best_network)
     network.eval().requires_grad_(False)
     judged_on = "validation" if record.validation_patients else "training"
-    pixels = _slices_of(recipe, record, record.validation_patients or record.training_patients)
-    reconstructions = reconstruct_pixels(network, pixels)
-    figures = quality_of_pixels(pixels, reconstructions)
+    figures = quality_of(network, validation_images_of(recipe, record, Cache(cache), ignore, Cancel()))
     declaration = Declaration(
         modality=record.modality,
         body_part=record.body_part,
@@ -56,6 +63,7 @@ def export(run: Path, out: Path, *, name: str = "", version: str = "1.0.0", is_d
         slice_step_mm=record.slice_step_mm,
         training_patients=len(record.training_patients),
         intended_use=INTENDED_USE,
+        structures=record.preprocessing.structures,
         is_demonstration=is_demonstration,
     )
     manifest = Manifest(
@@ -76,23 +84,36 @@ def export(run: Path, out: Path, *, name: str = "", version: str = "1.0.0", is_d
     return write_bundle(out, manifest, network, card=card, preview=_preview(network))
 
 
-def _slices_of(recipe: Recipe, record: RunRecord, patients: list[str]) -> torch.Tensor:
-    found = find(Path(record.data), recipe.data)
-    wanted = [item for item in found if item.patient in patients]
-    if not wanted:
-        raise UserError(f"The patients of the run are no longer in {record.data}; restore the data before exporting.")
-    return read_slices(wanted, record.preprocessing, ignore, Cancel()).pixels
-
-
 def _preview(network: Network) -> bytes:
-    """PNG of samples of the prior: a bundle is handed on, so it must not show a patient's slice."""
+    """PNG of samples of the prior, or of a sentence where there is none.
+
+    A bundle is handed on, so it must not show a patient's slice; nor may anything that is no sample pass for one.
+    """
     from matplotlib import image
 
+    if network.latent.kind == "point":
+        return _picture_of_words("A plain autoencoder has no prior;\nthere are no synthetic slices to show.")
     with torch.inference_mode():
-        samples = network.decode(draw_latents(network, PREVIEW_ROWS * PREVIEW_COLUMNS, seed=0))
-    rows = [torch.cat(list(row[:, 0]), dim=1) for row in samples.split(PREVIEW_COLUMNS)]
+        # One by one: a dozen cubes at once would take gigabytes.
+        latents = draw_latents(network, PREVIEW_ROWS * PREVIEW_COLUMNS, seed=0)
+        samples = [_middle_slice(network.decode(each)[0, 0]) for each in latents.split(1)]
+    rows = [torch.cat(samples[n : n + PREVIEW_COLUMNS], dim=1) for n in range(0, len(samples), PREVIEW_COLUMNS)]
     buffer = io.BytesIO()
     image.imsave(buffer, torch.cat(rows).numpy(), cmap="gray", vmin=0, vmax=1, format="png")
+    return buffer.getvalue()
+
+
+def _middle_slice(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels[len(pixels) // 2] if pixels.ndim == 3 else pixels
+
+
+def _picture_of_words(words: str) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.0, 1.5))
+    figure.text(0.5, 0.5, words, ha="center", va="center")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
@@ -118,5 +139,5 @@ def _card(manifest: Manifest, recipe: Recipe, record: RunRecord, figures: Qualit
   {figures.ms_ssim:.3f} ({figures.ms_ssim_scales} scales), over {figures.slices} slices, intensities in 0…1
 - **Intended use:** {manifest.declaration.intended_use}
 
-preview.png shows synthetic slices, drawn from the prior; no patient is shown.
+preview.png shows synthetic slices where the model has a prior to draw them from; no patient is shown.
 """

@@ -24,13 +24,16 @@ _Loader.add_implicit_resolver(
 )
 
 AUTO: Literal["auto"] = "auto"
+NAMED_BY_THE_USER = ("data", "channels")  # a mapping whose keys are no settings
 
 
 @dataclasses.dataclass(frozen=True)
 class PreprocessingSettings:
-    """How volumes become slices; "auto" is decided from the modality and sizes of the training volumes.
+    """How volumes become slices or cubes; "auto" is decided from the network, and from the modality and sizes of the
+    training volumes.
 
-    ``intensity`` is "hounsfield" (``lower``…``upper`` HU) or "foreground-percentiles".
+    ``intensity`` is "hounsfield" (``lower``…``upper`` HU) or "foreground-percentiles". ``depth`` "cube" interpolates
+    each volume from foot to head to as many slices as they have rows.
     """
 
     intensity: Literal["auto", "hounsfield", "foreground-percentiles"] = AUTO
@@ -39,6 +42,7 @@ class PreprocessingSettings:
     spacing_mm: float | Literal["auto"] = AUTO
     centre: Literal["auto", "grid", "foreground"] = AUTO
     slice_step_mm: float | Literal["auto"] = AUTO
+    depth: Literal["auto", "slices", "cube"] = AUTO
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +53,9 @@ class TrainingSettings:
     ``accumulate`` parts, one after the other, where memory is short. ``validation_share`` is the share of patients kept
     aside to choose the best weights; training ends early when these have not improved for ``patience`` epochs (0:
     never). ``clip_norm`` bounds the gradient's norm (0: not at all). ``weight_average`` is the factor of an exponential
-    moving average of the weights, which is then what is validated and exported (0: none). ``prior_images`` images drawn
-    from the approximate prior join the training images and are renewed every ``prior_images_epochs`` epochs (source
-    002, algorithm 2).
+    moving average of the weights, which is then what is validated and exported (0: none). ``augment_by_prior``
+    images drawn from the approximate prior join the training images and are renewed every ``augment_by_prior_epochs``
+    epochs (source 002, algorithm 2, with 10 images and 100 epochs).
     """
 
     epochs: int = dataclasses.field(default=100, metadata={"min": 1, "max": 1_000_000})
@@ -63,18 +67,50 @@ class TrainingSettings:
     accumulate: int = dataclasses.field(default=1, metadata={"min": 1, "max": 4096})
     clip_norm: float = dataclasses.field(default=0.0, metadata={"min": 0.0, "max": 1e9})
     weight_average: float = dataclasses.field(default=0.0, metadata={"min": 0.0, "max": 0.999999})
-    prior_images: int = dataclasses.field(default=0, metadata={"min": 0, "max": 100_000})
-    prior_images_epochs: int = dataclasses.field(default=100, metadata={"min": 1, "max": 1_000_000})
+    augment_by_prior: int = dataclasses.field(default=0, metadata={"min": 0, "max": 100_000})
+    augment_by_prior_epochs: int = dataclasses.field(default=100, metadata={"min": 1, "max": 1_000_000})
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSettings:
     """Which volumes of the data folder take part: glob patterns on the path below it or on the series description, and
-    the patients to keep apart for a test."""
+    the patients to keep apart for a test.
+
+    ``channels`` names the co-registered images of a study and the pattern that finds each, the main one first; those
+    on other grids are resampled to its. ``structures`` are the ROIs that become channels. ``leave_out`` are patterns
+    for structures or files of masks whose voxels the loss does not count.
+    """
 
     include: list[str] = dataclasses.field(default_factory=list)
     exclude: list[str] = dataclasses.field(default_factory=list)
     exclude_patients: list[str] = dataclasses.field(default_factory=list)
+    channels: dict[str, str] = dataclasses.field(default_factory=dict)
+    structures: list[str] = dataclasses.field(default_factory=list)
+    leave_out: list[str] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name, pattern in self.channels.items():
+            if not name or not pattern:
+                raise ValueError(
+                    f"channels need a name and a pattern each, such as T1: '*T1*', not {name}: '{pattern}'"
+                )
+        if len(set(self.structures)) < len(self.structures):
+            raise ValueError(f"structures names one twice: {', '.join(self.structures)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationSettings:
+    """The most that a training image is changed by at random, to either side; 0 leaves it as it is.
+
+    ``shift_mm`` along each axis of the slice and ``rotation_degrees`` about its middle, the same for all channels and
+    all slices of a cube; ``intensity_scale`` (0.1: 0.9 to 1.1 times) and ``intensity_offset`` (in 0…1) for each image
+    channel apart.
+    """
+
+    shift_mm: float = dataclasses.field(default=0.0, metadata={"min": 0.0, "max": 1000.0})
+    rotation_degrees: float = dataclasses.field(default=0.0, metadata={"min": 0.0, "max": 180.0})
+    intensity_scale: float = dataclasses.field(default=0.0, metadata={"min": 0.0, "max": 0.9})
+    intensity_offset: float = dataclasses.field(default=0.0, metadata={"min": 0.0, "max": 0.9})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +125,7 @@ class Recipe:
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     training: TrainingSettings = TrainingSettings()
     data: DataSettings = DataSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
 
     def to_yaml(self) -> str:
         """The recipe as the text of a recipe file."""
@@ -121,7 +158,17 @@ def parse_recipe(text: str, where: str, changes: Iterable[str] = ()) -> Recipe:
         raise UserError(f"{where} is not valid YAML; write it anew or take it from the package.") from None
     for change in changes:
         _apply(data, change)
-    return from_data(Recipe, data, "the recipe with your settings")
+    return _with_channels(from_data(Recipe, data, "the recipe with your settings"))
+
+
+def _with_channels(recipe: Recipe) -> Recipe:
+    """The recipe with a network of as many channels as its data has, where these are named."""
+    settings = dict(recipe.network.settings)
+    if recipe.data.channels:
+        settings["channels"] = len(recipe.data.channels)
+    if recipe.data.structures and "structures" in settings:
+        settings["structures"] = len(recipe.data.structures)
+    return dataclasses.replace(recipe, network=dataclasses.replace(recipe.network, settings=settings))
 
 
 def _apply(data: dict[str, Any], change: str) -> None:
@@ -143,12 +190,17 @@ def _apply(data: dict[str, Any], change: str) -> None:
         parsed = yaml.load(value, _Loader)
     except yaml.YAMLError:
         parsed = value  # a pattern such as *FLAIR* is no YAML but needs no quotes either
-    place[last] = [parsed] if isinstance(place[last], list) and not isinstance(parsed, list) else parsed
+    if isinstance(place[last], list) and not isinstance(parsed, list):
+        parsed = [parsed]
+    elif isinstance(place[last], dict) and isinstance(parsed, str):  # T1=*T1*,T2=*T2* wants no quotes in a shell
+        parts = (item.partition("=") for item in parsed.split(","))
+        parsed = {name.strip(): pattern.strip() for name, _, pattern in parts}
+    place[last] = parsed
 
 
 def _leaves(data: dict[str, Any], prefix: tuple[str, ...] = ()) -> Iterable[tuple[str, ...]]:
     for key, value in data.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and (*prefix, key) != NAMED_BY_THE_USER:
             yield from _leaves(value, (*prefix, key))
         else:
             yield (*prefix, key)

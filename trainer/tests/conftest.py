@@ -26,6 +26,14 @@ def real_data() -> Path:
     return shared_data()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory):
+    """Nothing is left in the user's cache, by child processes neither."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLICERVAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def mr_cohort(tmp_path_factory) -> Path:
     """Six middle slices of FLAIR of four real patients, as NIfTI in a folder each."""

@@ -56,3 +56,11 @@ def test_empty_slices_do_not_flatter_the_figures():
     figures = quality_of_pixels(images, reconstructions)
     assert figures.slices == 2
     assert figures.mse == pytest.approx(float(mean_squared_error(images, reconstructions)[:2].mean()))
+
+
+@pytest.mark.parametrize("side", [16, 32, 64, 128, 256])
+def test_every_side_has_room_for_its_scales(side):
+    images = torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0))
+    worse = (images + 0.2 * torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
+    torch.testing.assert_close(ms_ssim(images, images), torch.ones(2))
+    assert (ms_ssim(images, worse) < 0.99).all()

@@ -126,7 +126,8 @@ def test_what_the_code_imports_is_what_the_distribution_asks_for():
         for module in imported_modules()
         for name in distributions.get(module, [f"{module}, which is not installed"])
     }
-    assert imported == declared
+    # torch.utils.tensorboard is a shell of torch's around the package tensorboard.
+    assert imported | {"tensorboard"} == declared
 
 
 def imported_modules() -> set[str]:

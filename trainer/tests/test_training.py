@@ -143,15 +143,15 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(words, sentence, mr_co
     assert sorted(small_run.iterdir()) == before
 
 
-def test_a_full_disk_ends_training_in_one_sentence(mr_cohort, tmp_path):
-    # A limit on file sizes makes the checkpoint's write fail as a full disk does.
+def test_a_full_disk_ends_training_in_one_sentence(mr_cohort, uninterrupted, tmp_path):
+    # A limit on file sizes makes the checkpoint's write fail as a full disk does; the images are in the cache already.
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
         "from slicervae.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     settings = [word for change in RECIPE for word in ("--set", change)]
-    words = ["fit", "vae50", "--data", str(mr_cohort), "--out", str(tmp_path / "run"), *settings]
+    words = ["fit", "vae50", "--data", str(mr_cohort), "--out", str(tmp_path / "run"), "--seed", "7", *settings]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

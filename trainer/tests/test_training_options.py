@@ -20,7 +20,8 @@ from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.progress import Cancel, ignore
 
 SMALL = ("size=64", "latent=8", "batch_size=8", "epochs=3")
-EVERYTHING = (*SMALL, "accumulate=2", "weight_average=0.9", "clip_norm=100", "prior_images=5", "prior_images_epochs=1")
+PRIOR = ("augment_by_prior=5", "augment_by_prior_epochs=1")
+EVERYTHING = (*SMALL, *PRIOR, "accumulate=2", "weight_average=0.9", "clip_norm=100")
 
 
 def trained(cohort, run, *settings, **options):
@@ -166,3 +167,17 @@ def test_a_place_is_the_device_asked_for():
     assert fabric.device == torch.device("cpu")
     assert fabric.world_size == 1
     assert isinstance(fabric.to_device(Batch(torch.zeros(1, 1, 2, 2))), Batch)
+
+
+def test_dropout_goes_on_where_it_was(mr_cohort, tmp_path):
+    settings = ("size=64", "filters=2", "latent=3", "keep=0.5", "batch_size=8", "epochs=2", *HEAD)
+    recipe = load_recipe("rtvae2d", settings)
+    fit(recipe, mr_cohort, tmp_path / "whole", seed=7, listener=ignore, cancel=Cancel())
+    fit(load_recipe("rtvae2d", (*settings, "epochs=1")), mr_cohort, tmp_path / "run", seed=7, **QUIET)
+    state = RunFolder(tmp_path / "run").load()
+    assert state.rows[0]["train_loss"] == RunFolder(tmp_path / "whole").load().rows[0]["train_loss"]
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    resume(tmp_path / "run", epochs=2, listener=ignore, cancel=Cancel())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert RunFolder(tmp_path / "run").load().finished

@@ -15,7 +15,10 @@ from .errors import UserError, nearest
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a map is made of: ``images`` and ``reconstructions`` (N, 1, H, W) in [0, 1] and the decoder's σ²."""
+    """What a map is made of: ``images`` and ``reconstructions`` (N, C, H, W) in [0, 1] and the decoder's σ².
+
+    The channels are co-registered images; structures are not among them.
+    """
 
     images: torch.Tensor
     reconstructions: torch.Tensor
@@ -31,9 +34,13 @@ class Method:
 
 
 def _absolute_residual(evidence: Evidence) -> torch.Tensor:
-    """|x − x̂| / σ: the square root of twice the Gaussian negative log-likelihood's data term, pixel by pixel."""
-    residual = (evidence.images - evidence.reconstructions).abs_()
-    return residual.mul_(1 / math.sqrt(evidence.noise_variance))[:, 0]
+    """|x − x̂| / σ: the square root of twice the Gaussian negative log-likelihood's data term, pixel by pixel.
+
+    Of several channels it is the root mean square, which is on the same scale.
+    """
+    residual = evidence.images - evidence.reconstructions
+    fused = residual[:, 0].abs_() if residual.shape[1] == 1 else residual.square_().mean(dim=1).sqrt_()
+    return fused.mul_(1 / math.sqrt(evidence.noise_variance))
 
 
 METHODS: dict[str, Method] = {
@@ -64,11 +71,12 @@ def smooth(maps: torch.Tensor, sigma_pixels: float) -> torch.Tensor:
     return matrix @ maps @ matrix.T
 
 
-def slice_scores(evidence: Evidence, kl: torch.Tensor) -> torch.Tensor:
+def slice_scores(evidence: Evidence, divergence: torch.Tensor) -> torch.Tensor:
     """Negative evidence lower bound of each slice, in nats, (N,).
 
-    −ELBO = Σ_pixels [½ ln(2πσ²) + (x − x̂)² / 2σ²] + KL, the expectation taken at the posterior mean; ``kl`` is (N,).
+    −ELBO = Σ_pixels [½ ln(2πσ²) + (x − x̂)² / 2σ²] + KL, the expectation taken at the posterior mean; ``divergence``
+    (N,) is KL, or what stands in its place: commitment for codes, 0 for a plain autoencoder.
     """
     squared = (evidence.images - evidence.reconstructions).square().flatten(1)
     constant = 0.5 * math.log(2 * math.pi * evidence.noise_variance) * squared.shape[1]
-    return squared.sum(dim=1) / (2 * evidence.noise_variance) + constant + kl
+    return squared.sum(dim=1) / (2 * evidence.noise_variance) + constant + divergence

@@ -87,12 +87,24 @@ def _network_of(manifest: Manifest, weights: dict[str, torch.Tensor], bundle: Pa
             f"{path} does not hold the weights of the {manifest.network.family} network that {MANIFEST} describes; "
             "export the bundle again."
         ) from None
-    size = manifest.preprocessing.size
-    if (network.image_size, network.channels) != (size, 1):
-        raise UserError(
-            f"{bundle} has a network for {network.image_size} pixels and {network.channels} channel(s), but prepares "
-            f"images of {size} pixels and 1 channel; export it again."
-        )
+    _check_fits(network, manifest, bundle)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
         raise UserError(f"{path} holds weights that are not numbers (NaN or infinite); train the model again.")
     return network.eval().requires_grad_(False)
+
+
+def _check_fits(network: Network, manifest: Manifest, bundle: Path) -> None:
+    """Refuse a network of other images than the preprocessing makes."""
+    made = manifest.preprocessing
+    takes = (network.image_size, network.dimensions, network.channels, network.structure_channels)
+    gets = (made.size, made.dimensions, made.channel_count, made.structure_channels)
+    if takes != gets:
+        raise UserError(
+            f"{bundle} has a network for {_described(*takes)}, but prepares {_described(*gets)}; export it again."
+        )
+
+
+def _described(size: int, dimensions: int, channels: int, structure_channels: int) -> str:
+    kind = "cubes" if dimensions == 3 else "images"
+    structures = f", {structure_channels} of them of structures" if structure_channels else ""
+    return f"{kind} of {size} pixels and {channels} channel(s){structures}"

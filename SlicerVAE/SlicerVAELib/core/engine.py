@@ -38,8 +38,9 @@ class AnomalyOptions:
 class ReconstructRequest:
     """Reconstruct a volume and map what the model can't explain.
 
-    ``outputs`` names the arrays wanted: "reconstruction", "residual", "anomaly". ``sample_seed`` None decodes the
-    posterior mean; a number decodes one seeded draw from it.
+    ``outputs`` names the arrays wanted: "reconstruction", "residual", "anomaly", and "structures", of which a model
+    without them gives none. ``sample_seed`` None decodes the posterior mean; a number decodes one seeded draw from it,
+    and has no effect, which a notice tells, where nothing is random (codes, plain autoencoders).
     """
 
     bundle: Path
@@ -52,8 +53,9 @@ class ReconstructRequest:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SynthesizeRequest:
-    """Draw ``count`` synthetic slices from the model's prior, reproducibly from ``seed``. ``temperature`` scales the
-    prior's standard deviation."""
+    """Draw ``count`` synthetic slices, or cubes where a model makes cubes, from the model's prior, reproducibly from
+    ``seed``. ``temperature`` scales a Gaussian prior's standard deviation; uniform codes have none. A model without a
+    prior refuses."""
 
     bundle: Path
     count: int = dataclasses.field(default=16, metadata={"min": 1, "max": 10_000})
@@ -83,8 +85,14 @@ class Reconstruction:
     ``arrays`` holds each wanted output as float32 and always "field_of_view" as uint8, all of the input's shape
     (K, J, I). Reconstruction and residual (input − reconstruction) are in the input's units (HU for CT), the anomaly
     map in ``anomaly_unit``. Where field_of_view is 0 the model saw nothing: there the reconstruction is the lower end
-    of the intensity window, the residual 0 and the anomaly −1. ``slice_scores`` is the negative evidence lower bound
-    of each model slice, in nats, ``slice_positions_mm`` their position along the stack normal in RAS mm.
+    of the intensity window, the residual 0 and the anomaly −1. Of a model of several images, "reconstruction" and
+    "residual" are those of the volume itself, "reconstruction NAME" and "residual NAME" those of each further channel,
+    and the anomaly map is one of all images. Of a model of structures, "structure NAME" is each one's probability, 0
+    where nothing was seen; structures have no part in residuals, the anomaly map and scores.
+
+    ``slice_scores`` is the negative evidence lower bound of each model slice, in nats (with the commitment in the
+    place of KL for codes; the slices of a cube share its KL equally), ``slice_positions_mm`` their position along the
+    stack normal in RAS mm.
     ``timings`` gives the seconds of each part; ``notices`` are sentences for the person.
     """
 
@@ -101,7 +109,7 @@ class Reconstruction:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Synthesis:
     """What came out of a SynthesizeRequest: ``images`` float32 (N, H, W) in the model's units (HU for CT, otherwise
-    0…1) with square pixels of ``spacing_mm``."""
+    0…1) with square pixels of ``spacing_mm``; the slices of a cube from foot to head, cube after cube."""
 
     images: np.ndarray
     spacing_mm: float

@@ -31,6 +31,14 @@ class Latent:
         return sum(math.prod(grid) for grid in self.grids) * math.log2(self.codebook_size or 1)
 
     @property
+    def in_words(self) -> str:
+        """What a person is told: "50", "9×3×3" or "32×32 codes, 9,216 bits"."""
+        if self.kind != "codes":
+            return "×".join(map(str, self.shape))
+        grids = " + ".join("×".join(map(str, grid)) for grid in self.grids)
+        return f"{grids} codes, {self.bits:,.0f} bits"
+
+    @property
     def similarity(self) -> tuple[str, ...]:
         """What the likeness of two images can be measured with, the default first; see ``core.similarity``."""
         return {

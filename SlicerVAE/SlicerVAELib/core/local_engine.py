@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from .. import __version__
@@ -23,19 +22,19 @@ from .engine import (
     Synthesis,
     SynthesizeRequest,
 )
-from .errors import UserError, nearest
+from .errors import UserError
+from .latent import Latent
 from .manifest import Manifest, read_manifest
 from .networks import Network
+from .outputs import check_outputs, on_input_grid, outputs_of
 from .placement import Placement, available_devices, free_memory, is_out_of_memory
 from .preprocessing import HounsfieldWindow
 from .progress import Cancel, Listener, Meter, Progress, ignore
 from .records import from_data, to_data
-from .stack import Stack, prepare
+from .stack import prepare, slices_of
 from .synthesis import draw_latents, draw_noise
 
 SOFTWARE = f"SlicerVAE {__version__}"
-OUTPUTS = ("reconstruction", "residual", "anomaly")
-NOT_SEEN = {"residual": 0.0, "anomaly": -1.0}  # the reconstruction's is the lower end of its window
 
 
 class LocalEngine:
@@ -57,7 +56,7 @@ class LocalEngine:
         cancel = cancel or Cancel()
         clock = _Clock()
         request = from_data(ReconstructRequest, to_data(request), "The request")
-        _check_outputs(request.outputs)
+        check_outputs(request.outputs)
         method = method_named(request.anomaly.method)
         with clock.part("model"):
             manifest = read_manifest(request.bundle)
@@ -70,31 +69,32 @@ class LocalEngine:
         with clock.part("resample to model"), enough_memory():
             stack = prepare(request.volume, manifest.preprocessing)
         cancel.check()
+        images = stack.images
+        latent = placement.network.latent
         with clock.part("network"), enough_memory():
-            noise = _noise(request.sample_seed, len(stack.pixels), placement.network)
-            meter = Meter(progress, "reconstructing", len(stack.pixels), start=0.1, end=0.8)
-            reconstructions, kl = _reconstruct(placement, stack, noise, meter, cancel)
+            noise = _noise(request.sample_seed, len(images), latent)
+            meter = Meter(progress, "reconstructing", len(images), start=0.1, end=0.8)
+            decoded, divergence = _reconstruct(placement, images, noise, meter, cancel)
+            reconstructions = slices_of(decoded)
         with clock.part("maps"), enough_memory():
             progress(Progress(0.8, "mapping"))
-            evidence = Evidence(stack.pixels, reconstructions, manifest.noise_variance)
-            scores = slice_scores(evidence, kl)
-            maps = {}
-            if "residual" in request.outputs:
-                maps["residual"] = (stack.pixels - reconstructions)[:, 0].mul_(stack.scale)
+            pictures = manifest.preprocessing.image_channels
+            evidence = Evidence(stack.pixels[:, :pictures], reconstructions[:, :pictures], manifest.noise_variance)
+            scores = slice_scores(evidence, _per_slice(divergence, len(reconstructions)))
+            anomaly = None
             if "anomaly" in request.outputs:
                 sigma = request.anomaly.smoothing_mm / manifest.preprocessing.spacing_mm
-                maps["anomaly"] = smooth(method.map(evidence), sigma)
-            if "reconstruction" in request.outputs:
-                maps["reconstruction"] = reconstructions[:, 0].mul_(stack.scale).add_(stack.window[0])
+                anomaly = smooth(method.map(evidence), sigma)
         cancel.check()
         with clock.part("resample to input"), enough_memory():
             progress(Progress(0.85, "returning to the input's grid"))
-            arrays = _on_input_grid(stack, maps, cancel)
+            outputs = outputs_of(request.outputs, stack, reconstructions, anomaly, manifest.preprocessing)
+            arrays = on_input_grid(stack, outputs, cancel)
         progress(Progress(1.0, "done", 0.0))
         parameters = {
             "anomaly method": request.anomaly.method,
             "smoothing in mm": f"{request.anomaly.smoothing_mm:g}",
-            "reconstruction of": "posterior mean" if request.sample_seed is None else f"draw {request.sample_seed}",
+            "reconstruction of": _what_is_decoded(latent, request.sample_seed),
             "batch size": str(placement.batch_size),
         }
         return Reconstruction(
@@ -104,7 +104,7 @@ class LocalEngine:
             slice_scores=tuple(scores.tolist()),
             slice_positions_mm=stack.positions_mm(),
             timings=clock.seconds,
-            notices=(*warnings, *placement.notices),
+            notices=(*warnings, *_on_the_draw(latent, request.sample_seed, manifest.title), *placement.notices),
             provenance=_provenance(manifest, placement, parameters, warnings),
         )
 
@@ -118,21 +118,25 @@ class LocalEngine:
             manifest = read_manifest(request.bundle)
             placement = self._place(request.bundle, manifest, request.hardware)
         with clock.part("network"), _enough_memory(f"{request.count:,} slices need", "ask for fewer"):
+            latent = placement.network.latent
             latents = draw_latents(placement.network, request.count, seed=request.seed, temperature=request.temperature)
             meter = Meter(progress, "drawing", request.count)
-            (pixels,) = placement.run(
-                lambda net, z: (net.decode(z)[:, 0],), latents, meter=meter, cancel=cancel or Cancel()
+            (images,) = placement.run(
+                lambda net, z: (net.decode(z)[:, :1],), latents, meter=meter, cancel=cancel or Cancel()
             )
+            pixels = slices_of(images)[:, 0].contiguous()
         intensity = manifest.preprocessing.intensity
         # MR has no units: only a window that is the same for every volume can be undone without one.
         window = (intensity.lower, intensity.upper) if isinstance(intensity, HounsfieldWindow) else (0.0, 1.0)
-        parameters = {"seed": str(request.seed), "temperature": f"{request.temperature:g}", "prior": "N(0, I)"}
+        parameters = {"seed": str(request.seed), "prior": _prior_in_words(latent)}
+        if latent.kind == "gaussian":
+            parameters["temperature"] = f"{request.temperature:g}"
         return Synthesis(
             images=pixels.mul_(window[1] - window[0]).add_(window[0]).numpy(),
             spacing_mm=manifest.preprocessing.spacing_mm,
             window=window,
             timings=clock.seconds,
-            notices=tuple(placement.notices),
+            notices=(*_on_the_samples(manifest, latent, request.temperature), *placement.notices),
             provenance=_provenance(manifest, placement, parameters, ()),
         )
 
@@ -146,21 +150,15 @@ class LocalEngine:
         return Placement.of(self._warm[2], hardware)
 
 
-def _check_outputs(outputs: tuple[str, ...]) -> None:
-    for name in outputs:
-        if name not in OUTPUTS:
-            raise UserError(f"There is no output '{name}'; {nearest(name, OUTPUTS)}")
-
-
-def _noise(seed: int | None, count: int, network: Network) -> torch.Tensor | None:
+def _noise(seed: int | None, count: int, latent: Latent) -> torch.Tensor | None:
     """ε of one draw from each posterior, made before batching so that it does not depend on it."""
-    return None if seed is None else draw_noise(network.latent, count, seed=seed)
+    return None if seed is None or latent.kind != "gaussian" else draw_noise(latent, count, seed=seed)
 
 
 def _reconstruct(
-    placement: Placement, stack: Stack, noise: torch.Tensor | None, meter: Meter, cancel: Cancel
+    placement: Placement, images: torch.Tensor, noise: torch.Tensor | None, meter: Meter, cancel: Cancel
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Reconstructions (N, 1, H, W) in [0, 1] and KL of each posterior (N,)."""
+    """Reconstructions of the images, of their shape, and the divergence of each encoding, (N,)."""
 
     def of_mean(network: Network, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         encoding = network.encode(images)
@@ -171,19 +169,48 @@ def _reconstruct(
         return network.decode(encoding.draw(epsilon)), encoding.divergence()
 
     if noise is None:
-        reconstructions, kl = placement.run(of_mean, stack.pixels, meter=meter, cancel=cancel)
+        reconstructions, divergence = placement.run(of_mean, images, meter=meter, cancel=cancel)
     else:
-        reconstructions, kl = placement.run(of_draw, stack.pixels, noise, meter=meter, cancel=cancel)
-    return reconstructions, kl
+        reconstructions, divergence = placement.run(of_draw, images, noise, meter=meter, cancel=cancel)
+    return reconstructions, divergence
 
 
-def _on_input_grid(stack: Stack, maps: dict[str, torch.Tensor], cancel: Cancel) -> dict[str, np.ndarray]:
-    arrays = {}
-    for name, pixels in maps.items():
-        cancel.check()
-        arrays[name] = stack.to_source(pixels, fill=NOT_SEEN.get(name, stack.window[0]))
-    arrays["field_of_view"] = stack.seen().astype(np.uint8)
-    return arrays
+def _per_slice(divergence: torch.Tensor, slices: int) -> torch.Tensor:
+    """The divergence of each slice, (slices,); those of a cube share its own, so that their scores sum to its score."""
+    of_each = slices // len(divergence)
+    return divergence.repeat_interleave(of_each) / of_each
+
+
+def _what_is_decoded(latent: Latent, seed: int | None) -> str:
+    if latent.kind != "gaussian":
+        return {"codes": "codes", "point": "latents"}[latent.kind]
+    return "posterior mean" if seed is None else f"draw {seed}"
+
+
+def _on_the_draw(latent: Latent, seed: int | None, model: str) -> list[str]:
+    if seed is None or latent.kind == "gaussian":
+        return []
+    has = "codes" if latent.kind == "codes" else "latents without a posterior"
+    return [f"{model} has {has}, in which nothing is random; the seed of the draw had no effect."]
+
+
+def _prior_in_words(latent: Latent) -> str:
+    if latent.kind == "codes":
+        return "uniform codes"
+    return "N(0, I)" if latent.prior_variance == 1 else f"N(0, {latent.prior_variance:g} I)"
+
+
+def _on_the_samples(manifest: Manifest, latent: Latent, temperature: float) -> list[str]:
+    notices = []
+    if latent.kind == "codes" and temperature != 1:
+        notices.append("Uniform codes have no temperature; it had no effect.")
+    if manifest.preprocessing.dimensions == 3:
+        depth = manifest.preprocessing.size
+        notices.append(f"{manifest.title} makes cubes of {depth} slices, which are given one after another.")
+    if manifest.preprocessing.image_channels > 1:
+        shown = manifest.preprocessing.channels[0]
+        notices.append(f"{manifest.title} makes several images of each slice; given is '{shown}', the first.")
+    return notices
 
 
 def _provenance(

@@ -55,7 +55,7 @@ class Placement:
         """Place a network as asked for, or on the CPU, which is told in ``notices``, where it has no room there."""
         device = choose_device(hardware.device)
         pixels = CPU_BATCH_PIXELS if device.type == "cpu" else GPU_BATCH_PIXELS
-        batch_size = hardware.batch_size or max(1, pixels // network.image_size**2)
+        batch_size = hardware.batch_size or max(1, pixels // network.image_size**network.dimensions)
         precision = "float32" if hardware.precision == "auto" else hardware.precision
         placement = cls(network, device, precision, batch_size)
         try:
@@ -65,6 +65,10 @@ class Placement:
                 raise
             placement._continue_on_cpu(f"Memory of {device} has no room for the model; continued on the CPU.")
         return placement
+
+    @property
+    def _noun(self) -> str:
+        return "cube" if self.network.dimensions == 3 else "slice"
 
     @property
     def description(self) -> str:
@@ -81,7 +85,7 @@ class Placement:
         """Apply ``compute(network, *batch)`` to batches of the inputs, each (N, …), N ≥ 1; outputs whole, on the CPU.
 
         When memory runs out the batch is halved, then the CPU takes over; each is told in ``notices``. Raises
-        Cancelled between batches, UserError when not even one slice fits on the CPU.
+        Cancelled between batches, UserError when not even one image fits on the CPU.
         """
         count, done = len(inputs[0]), 0
         outputs: tuple[torch.Tensor, ...] = ()
@@ -126,18 +130,18 @@ class Placement:
             torch.cuda.empty_cache()
         if self.batch_size > 1:
             self.batch_size //= 2
-            slices = "one slice" if self.batch_size == 1 else f"{self.batch_size} slices"
-            self._notice(f"Memory ran out on {self.device}; continued with {slices} at a time.")
+            images = f"one {self._noun}" if self.batch_size == 1 else f"{self.batch_size} {self._noun}s"
+            self._notice(f"Memory ran out on {self.device}; continued with {images} at a time.")
         elif self.device.type != "cpu":
-            self._continue_on_cpu(f"Memory of {self.device} ran out for a single slice; continued on the CPU.")
+            self._continue_on_cpu(f"Memory of {self.device} ran out for a single {self._noun}; continued on the CPU.")
         else:
-            raise UserError("Memory ran out even for a single slice; close other programs and try again.")
+            raise UserError(f"Memory ran out even for a single {self._noun}; close other programs and try again.")
 
     def _continue_on_cpu(self, notice: str) -> None:
         self._notice(notice)
         self.network.to("cpu")
         self.device, self.precision = torch.device("cpu"), "float32"
-        self.batch_size = max(1, CPU_BATCH_PIXELS // self.network.image_size**2)
+        self.batch_size = max(1, CPU_BATCH_PIXELS // self.network.image_size**self.network.dimensions)
 
     def _notice(self, sentence: str) -> None:
         # Each halving replaces the one before: the person needs the outcome only.

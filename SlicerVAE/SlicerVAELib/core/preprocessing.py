@@ -1,4 +1,4 @@
-"""How a volume becomes a model's slices: data, kept in the bundle and applied by ``core.stack``."""
+"""How a volume becomes what a model sees: data, kept in the bundle and applied by ``core.stack``."""
 
 import dataclasses
 from typing import Literal
@@ -47,11 +47,16 @@ class ForegroundPercentiles:
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """How a volume becomes the model's slices.
+    """How a volume becomes a model's slices, or its cube.
 
     ``size`` pixels a side of ``spacing_mm`` each; the field of view lies about the centre of the grid, or of the
     foreground's bounding box (for heads, which do not lie in the middle of their image). ``slice_step_mm`` None keeps
-    the volume's own slices.
+    the volume's own slices. ``depth`` "cube" interpolates the whole extent of the volume, from foot to head, to
+    ``size`` slices, which make one image.
+
+    ``channels`` are the names of co-registered images, the first that of the volume itself; none is one image without
+    a name. Each has an intensity window of its own. ``structures`` are names of masks: each becomes a channel after the
+    images, followed by one for what lies in none of them.
     """
 
     intensity: HounsfieldWindow | ForegroundPercentiles
@@ -59,8 +64,38 @@ class Preprocessing:
     spacing_mm: float = dataclasses.field(metadata={"min": 0.01, "max": 100.0})
     centre: str = dataclasses.field(default="grid", metadata={"choices": ("grid", "foreground")})
     slice_step_mm: float | None = dataclasses.field(default=None, metadata={"min": 0.01, "max": 1000.0})
+    depth: Literal["slices", "cube"] = "slices"
+    channels: tuple[str, ...] = ()
+    structures: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.depth == "cube" and self.slice_step_mm is not None:
+            raise ValueError("a cube's slices follow from the volume's extent, so slice_step_mm has no place beside it")
+        for kind, names in (("channels", self.channels), ("structures", self.structures)):
+            if len(set(names)) < len(names) or "" in names:
+                raise ValueError(f"the {kind} {', '.join(map(repr, names))} need names, each another one")
 
     @property
     def field_of_view_mm(self) -> float:
         """Side of the square that the model sees, in mm."""
         return self.size * self.spacing_mm
+
+    @property
+    def dimensions(self) -> int:
+        """2 for slices, 3 for a cube."""
+        return 3 if self.depth == "cube" else 2
+
+    @property
+    def image_channels(self) -> int:
+        """Number of channels that hold an image."""
+        return max(1, len(self.channels))
+
+    @property
+    def structure_channels(self) -> int:
+        """Number of channels, after the images', that hold a structure or what lies in none."""
+        return len(self.structures) + 1 if self.structures else 0
+
+    @property
+    def channel_count(self) -> int:
+        """Number of channels of what the model sees."""
+        return self.image_channels + self.structure_channels

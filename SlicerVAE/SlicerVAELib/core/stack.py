@@ -1,16 +1,19 @@
 """From a volume to the stack of slices that a model sees, and back.
 
 The model's space is a stack of square axial slices along the patient's own axes, with i to the patient's left, j to the
-back and k to the head, whatever the volume's orientation.
+back and k to the head, whatever the volume's orientation. A cube is a stack with as many slices as rows.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
+from .classes import one_class_per_pixel
+from .errors import UserError, nearest
 from .preprocessing import Preprocessing
-from .resampling import coverage, resample
+from .resampling import Transform, coverage, resample
 from .volume import Geometry, Volume
 
 
@@ -18,18 +21,31 @@ from .volume import Geometry, Volume
 class Stack:
     """A volume in the model's space.
 
-    ``pixels`` is float32 (N, 1, H, W) in [0, 1], from the foot to the head; ``geometry`` its grid (N, H, W);
-    ``source`` the volume's; ``window`` the input values that became 0 and 1.
+    ``pixels`` is float32 (N, C, H, W) in [0, 1], from the foot to the head: the images, then the structures and what
+    lies in none of them, one of which is 1 and the others 0 in every pixel. ``geometry`` is its grid (N, H, W),
+    ``source`` the volume's; ``windows`` are the input values that became 0 and 1 of each image. ``is_cube`` says that
+    the N slices make one image.
     """
 
     pixels: torch.Tensor
     geometry: Geometry
     source: Geometry
-    window: tuple[float, float]
+    windows: tuple[tuple[float, float], ...]
+    is_cube: bool = False
+
+    @property
+    def images(self) -> torch.Tensor:
+        """What a network takes: the slices (N, C, H, W), or the cube (1, C, D, H, W). ``slices_of`` turns it back."""
+        return self.pixels.movedim(0, 1)[None] if self.is_cube else self.pixels
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The values of the volume itself, the first image, that became 0 and 1."""
+        return self.windows[0]
 
     @property
     def scale(self) -> float:
-        """Input units per model unit."""
+        """Input units of the first image per model unit."""
         return self.window[1] - self.window[0]
 
     def seen(self) -> np.ndarray:
@@ -40,6 +56,10 @@ class Stack:
         """A stack (N, H, W) on the input's grid, float32 (K, J, I), with ``fill`` where the model saw nothing."""
         return resample(pixels.numpy(), self.geometry, self.source, fill=fill).numpy()
 
+    def share_of(self, mask: np.ndarray) -> torch.Tensor:
+        """The share of every pixel, float32 (N, H, W), that a mask (K, J, I) on the input's grid fills."""
+        return resample(mask, self.source, self.geometry, fill=0.0)
+
     def positions_mm(self) -> tuple[float, ...]:
         """Position of each slice along the patient's axis, foot to head, in mm."""
         matrix = self.geometry.ijk_to_ras
@@ -47,24 +67,55 @@ class Stack:
 
 
 def prepare(volume: Volume, preprocessing: Preprocessing) -> Stack:
-    """The volume in the model's space."""
-    low, high = preprocessing.intensity.window(volume.array)
+    """The volume in the model's space.
 
-    def normalise(values: torch.Tensor) -> torch.Tensor:
-        return values.sub_(low).mul_(1 / (high - low)).clamp_(0, 1)
-
+    Raises UserError when it lacks a channel or a structure that the model sees.
+    """
+    arrays = _channels(volume, preprocessing.channels)
+    masks = [_named(name, volume.masks, "structure", volume) for name in preprocessing.structures]
     grid = model_grid(volume, preprocessing)
-    pixels = resample(volume.array, volume.geometry, grid, fill=0.0, transform=normalise)
-    return Stack(pixels[:, None], grid, volume.geometry, (low, high))
+    windows = tuple(preprocessing.intensity.window(array) for array in arrays)
+    pixels = torch.empty(grid.shape[0], preprocessing.channel_count, *grid.shape[1:])
+    for index, (array, (low, high)) in enumerate(zip(arrays, windows, strict=True)):
+        pixels[:, index] = resample(array, volume.geometry, grid, fill=0.0, transform=_normalising(low, high))
+    if masks:
+        classes = one_class_per_pixel(masks, volume.geometry, grid)
+        pixels[:, preprocessing.image_channels :] = classes.movedim(0, 1)
+    return Stack(pixels, grid, volume.geometry, windows, preprocessing.depth == "cube")
+
+
+def slices_of(images: torch.Tensor) -> torch.Tensor:
+    """Slices (N, C, H, W) of what a network takes or gives: themselves, or cubes (n, C, D, H, W) one after another."""
+    return images.movedim(1, 2).flatten(0, 1) if images.ndim == 5 else images
+
+
+def _channels(volume: Volume, names: tuple[str, ...]) -> list[np.ndarray]:
+    """The volume's own array, and the further images that the model sees."""
+    return [volume.array, *(_named(name, volume.channels, "channel", volume) for name in names[1:])]
+
+
+def _named(name: str, arrays: Mapping[str, np.ndarray], kind: str, volume: Volume) -> np.ndarray:
+    if name not in arrays:
+        called = volume.source.name or volume.source.path or "The volume"
+        near = f"; {nearest(name, arrays)}" if arrays else f"; give it with its {kind}s."
+        raise UserError(f"{called} has no {kind} '{name}'{near}")
+    return arrays[name]
+
+
+def _normalising(low: float, high: float) -> Transform:
+    return lambda values: values.sub_(low).mul_(1 / (high - low)).clamp_(0, 1)
 
 
 def model_grid(volume: Volume, preprocessing: Preprocessing) -> Geometry:
-    """The model's grid (N, size, size) about the volume."""
+    """The model's grid (N, size, size) about the volume; N is the size too for a cube."""
     geometry = volume.geometry
     centre = geometry.centre
     if preprocessing.centre == "foreground":
         centre[:2] = _foreground_centre(volume)[:2]
-    step, count = _slices(geometry, preprocessing.slice_step_mm)
+    if preprocessing.depth == "cube":
+        step, count = _extent_mm(geometry) / preprocessing.size, preprocessing.size
+    else:
+        step, count = _slices(geometry, preprocessing.slice_step_mm)
     columns = np.diag([-preprocessing.spacing_mm, -preprocessing.spacing_mm, step])
     matrix = np.eye(4)
     matrix[:3, :3] = columns
@@ -74,15 +125,20 @@ def model_grid(volume: Volume, preprocessing: Preprocessing) -> Geometry:
 
 def _slices(geometry: Geometry, wanted_step_mm: float | None) -> tuple[float, int]:
     """Slice step in mm and number of slices that cover the volume's extent from foot to head."""
-    extent = np.abs(geometry.ijk_to_ras[2, :3]) * np.array(geometry.shape[::-1])
+    extent = _extent_mm(geometry)
     axis = int(np.abs(geometry.directions[2]).argmax())
     step = wanted_step_mm or float(geometry.spacing[axis])
     # An extent of 39.98 or 40.02 slices, after rounding in a header, is 40 slices; a real remainder is one more.
     if wanted_step_mm:
-        return step, max(1, int(np.ceil(extent.sum() / step - 0.1)))
+        return step, max(1, int(np.ceil(extent / step - 0.1)))
     # Slices are added in pairs, so that those of a tilted volume stay where its own are and not half a step beside.
     own = geometry.shape[2 - axis]
-    return step, max(1, own + 2 * int(np.ceil((extent.sum() / step - own) / 2 - 0.05)))
+    return step, max(1, own + 2 * int(np.ceil((extent / step - own) / 2 - 0.05)))
+
+
+def _extent_mm(geometry: Geometry) -> float:
+    """From the foot end to the head end of the grid."""
+    return float(np.abs(geometry.ijk_to_ras[2, :3]) @ np.array(geometry.shape[::-1]))
 
 
 def foreground_box(volume: Volume) -> tuple[np.ndarray, np.ndarray]:

@@ -130,7 +130,8 @@ class Volume:
     """An image in the patient.
 
     ``array`` has the geometry's shape (K, J, I) and any real type; ``masks`` are named boolean arrays of that shape
-    (structures of a structure set). ``modality_is_inferred`` says that no header gave the modality.
+    (structures of a structure set), ``channels`` further co-registered images by name. ``modality_is_inferred`` says
+    that no header gave the modality.
     """
 
     array: np.ndarray
@@ -139,13 +140,15 @@ class Volume:
     modality_is_inferred: bool = False
     masks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     source: Source = Source()
+    channels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.array.shape != self.geometry.shape:
             raise ValueError(f"array {self.array.shape} and geometry {self.geometry.shape} differ")
-        for name, mask in self.masks.items():
-            if mask.shape != self.array.shape:
-                raise ValueError(f"mask '{name}' has shape {mask.shape}, not {self.array.shape}")
+        for kind, arrays in (("mask", self.masks), ("channel", self.channels)):
+            for name, array in arrays.items():
+                if array.shape != self.array.shape:
+                    raise ValueError(f"{kind} '{name}' has shape {array.shape}, not {self.array.shape}")
 
     def replace(self, **changes: Any) -> "Volume":
         """A copy with some fields changed; the array is shared unless replaced."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..core.errors import UserError
 from ..core.progress import Cancel, Listener, Meter, ignore
 from ..core.volume import Modality, Volume
+from .companions import is_label_map, label_maps_by_folder, label_maps_of, lies_in_truth, structure_sets_of
 from .dicom import Series, group_by_series, read_series
 from .dicom_headers import Header, looks_like_dicom, read_header, read_headers
 from .images import VOLUME_FILES, ending, stem
@@ -20,18 +21,18 @@ from .values import refuse_unusable
 
 _FEWEST_SLICES = 3  # fewer are localizers
 _KINDS = (Modality.CT, Modality.MR)
-_TRUTH_FOLDERS = {"truth", "labels", "labelstr", "labelsts", "masks", "segmentations"}
-_SEGMENTATION = re.compile(
-    r"(?<![a-z])(lesions?|labels?|labelmaps?|[a-z]*masks?|[a-z]{0,4}seg|segmentations?)(?![a-z])"
-)
 _NEVER_DICOM = (".json", ".csv", ".txt", ".md", ".xml", ".png", ".jpg", ".html", ".pdf", ".bval", ".bvec")
 _MOST_NAMED = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """One volume of a data folder. ``patient`` tells whose it is, for splits; ``series`` is a UID for DICOM and empty
-    for other files, whose header does not give a ``modality`` either."""
+    """One volume of a data folder.
+
+    ``patient`` tells whose it is, for splits; ``names_patient`` is False where a DICOM series does not say and its
+    folder had to stand in. ``series`` and ``study`` are UIDs for DICOM and empty for other files, whose header does not
+    give a ``modality`` either. ``files`` are its own, ``mask_files`` those that may hold structures drawn on it.
+    """
 
     patient: str
     path: Path
@@ -39,6 +40,14 @@ class Found:
     modality: Modality
     description: str
     files: tuple[Path, ...] = dataclasses.field(repr=False, compare=False, default=())
+    mask_files: tuple[Path, ...] = dataclasses.field(repr=False, compare=False, default=())
+    study: str = dataclasses.field(repr=False, compare=False, default="")
+    names_patient: bool = dataclasses.field(repr=False, compare=False, default=True)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that its files lie in."""
+        return self.path if self.series else self.path.parent
 
     def read(self) -> Volume:
         """Read it. Raises UserError as ``read_volume`` does."""
@@ -75,8 +84,10 @@ def discover(
     root = Path(folder)
     if not root.is_dir():
         raise UserError(f"{root} is {'a file' if root.exists() else 'not there'}; give a folder with volumes.")
-    files = sorted(_visible_files(root))
+    visible = sorted(_visible_files(root))
+    files = [path for path in visible if not lies_in_truth(path, root)]
     found = [*_volume_files(root, files), *_dicom_series(root, files, progress, cancel or Cancel())]
+    found = _with_label_maps(found, root, visible)
     found.sort(key=lambda item: (item.path.as_posix(), item.description, item.series))
     if not found:
         raise UserError(f"{root} holds no CT or MR series and no NIfTI, NRRD or MetaImage volume{_inventory(files)}.")
@@ -88,14 +99,25 @@ def discover(
 
 def _visible_files(root: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".") and name.lower() not in _TRUTH_FOLDERS]
+        folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
 def _volume_files(root: Path, files: Sequence[Path]) -> Iterator[Found]:
     for path in files:
-        if ending(path, VOLUME_FILES) and not _SEGMENTATION.search(stem(path).lower()):
-            yield Found(_owner(path, root), path, "", Modality.UNKNOWN, stem(path))
+        if ending(path, VOLUME_FILES) and not is_label_map(path, root):
+            yield Found(_owner(path, root), path, "", Modality.UNKNOWN, stem(path), (path,))
+
+
+def _with_label_maps(found: Sequence[Found], root: Path, files: Sequence[Path]) -> list[Found]:
+    homes = label_maps_by_folder(files, root)
+    folders = {item.folder for item in found}
+    return [
+        dataclasses.replace(
+            item, mask_files=(*item.mask_files, *label_maps_of(item.folder, stem(item.path), homes, folders, root))
+        )
+        for item in found
+    ]
 
 
 def _owner(path: Path, root: Path) -> str:
@@ -108,10 +130,13 @@ def _dicom_series(root: Path, files: Sequence[Path], progress: Listener, cancel:
     candidates = [path for path in files if not ending(path, (*VOLUME_FILES, *_NEVER_DICOM))]
     meter = Meter(progress, "looking through files", len(candidates))
     by_folder: dict[Path, list[Header]] = {}
+    structure_sets: list[Header] = []
     for path in candidates:
         cancel.check()
         header = _header(path)
-        if header is not None:
+        if header is not None and header.modality == "RTSTRUCT":
+            structure_sets.append(header)
+        elif header is not None:
             by_folder.setdefault(path.parent, []).append(header)
         meter.advance(1)
     for place, headers in by_folder.items():
@@ -120,7 +145,17 @@ def _dicom_series(root: Path, files: Sequence[Path], progress: Listener, cancel:
             if first.kind in _KINDS and len(series.headers) >= _FEWEST_SLICES and not first.is_colour:
                 owner = first.patient or "/".join(place.relative_to(root).parts) or series.uid
                 paths = tuple(header.path for header in series.headers)
-                yield Found(owner, place, series.uid, first.kind, first.description, paths)
+                yield Found(
+                    owner,
+                    place,
+                    series.uid,
+                    first.kind,
+                    first.description,
+                    paths,
+                    structure_sets_of(first, structure_sets),
+                    first.study_uid,
+                    bool(first.patient),
+                )
 
 
 def _header(path: Path) -> Header | None:
@@ -131,13 +166,15 @@ def _header(path: Path) -> Header | None:
         return None  # a damaged slice shows as a gap when its series is read
 
 
-def _is_wanted(found: Found, root: Path, include: Sequence[str], exclude: Sequence[str]) -> bool:
+def is_like(found: Found, root: Path, patterns: Sequence[str]) -> bool:
+    """Whether one of the patterns, without regard to case, fits its path within ``root``, its file's name or its series
+    description."""
     names = [name.lower() for name in (_within(found, root), found.path.name, found.description)]
+    return any(fnmatch.fnmatchcase(name, pattern.lower()) for name in names for pattern in patterns)
 
-    def fits(patterns: Sequence[str]) -> bool:
-        return any(fnmatch.fnmatchcase(name, pattern.lower()) for name in names for pattern in patterns)
 
-    return (not include or fits(include)) and not fits(exclude)
+def _is_wanted(found: Found, root: Path, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    return (not include or is_like(found, root, include)) and not is_like(found, root, exclude)
 
 
 def _none_wanted(found: Sequence[Found], root: Path, include: Sequence[str], exclude: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """NIfTI, NRRD and MetaImage files as arrays on a grid."""
 
+import re
 import zlib
 from pathlib import Path
 
@@ -15,6 +16,10 @@ ITK_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd")
 VOLUME_FILES = NIFTI + ITK_IMAGES
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
 
+DETACHED_HEADERS = (".nhdr", ".mhd")
+
+_LONGEST_HEADER = 1 << 20
+_DATA_FILE = re.compile(r"^(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+)$", re.IGNORECASE | re.MULTILINE)
 _SHEAR_TOLERANCE = 1e-3  # cosine between two axes
 
 
@@ -27,6 +32,22 @@ def stem(path: Path) -> str:
     """The file's name without a volume's ending."""
     known = ending(path, VOLUME_FILES)
     return path.name[: -len(known)] if known else path.stem
+
+
+def parts_of(path: Path) -> tuple[Path, ...]:
+    """The file and, where it is only a header (.nhdr, .mhd), the files beside it that hold the values."""
+    if not ending(path, DETACHED_HEADERS):
+        return (path,)
+    with path.open("rb") as file:
+        text = file.read(_LONGEST_HEADER).decode("utf-8", "replace")
+    named = _DATA_FILE.search(text)
+    name = named[1].strip() if named else ""
+    if name.upper() == "LOCAL":
+        return (path,)
+    if (path.parent / name).is_file():
+        return (path, path.parent / name)
+    # A list of files, or a pattern with numbers: taken as anything beside it, rather than missing one.
+    return (path, *sorted(other for other in path.parent.iterdir() if other.is_file() and other != path))
 
 
 def refuse_unreadable(path: Path) -> None:

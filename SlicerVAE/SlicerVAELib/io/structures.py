@@ -14,12 +14,16 @@ from .quiet import quiet
 from .rtstruct import read_rtstruct
 
 
+class DrawnElsewhereError(UserError):
+    """The structures belong to another image than the one they were asked for."""
+
+
 def read_structures(path: str | os.PathLike[str], volume: Volume) -> dict[str, np.ndarray]:
     """Masks (K, J, I) of the structures in ``path`` on the grid of ``volume``, by name, in the file's order.
 
     ``path`` is an RTSTRUCT file, or a label map as NRRD, MetaImage or NIfTI on the very grid of the volume. Structures
-    without a voxel in the volume are left out. Raises UserError in one sentence when the structures were drawn on
-    another image, lie elsewhere, or can't be read.
+    without a voxel in the volume are left out. Raises UserError in one sentence when they can't be read, and its
+    DrawnElsewhereError when they were drawn on another image or lie elsewhere.
     """
     place = Path(path)
     if not place.exists():
@@ -33,7 +37,7 @@ def read_structures(path: str | os.PathLike[str], volume: Volume) -> dict[str, n
         raise UserError(f"{error.filename or place} can't be read ({error.strerror or error}).") from error
     present = {name: mask for name, mask in masks.items() if mask.any()}
     if masks and not present:
-        raise UserError(f"No structure of {place} lies within {_called(volume)}; give those drawn on it.")
+        raise DrawnElsewhereError(f"No structure of {place} lies within {_called(volume)}; give those drawn on it.")
     return present
 
 
@@ -46,7 +50,7 @@ def _from_rtstruct(path: Path, volume: Volume) -> dict[str, np.ndarray]:
         source.series_uid and structures.series
     )
     if is_known and not (is_of_frame or is_of_series):
-        raise UserError(
+        raise DrawnElsewhereError(
             f"{path} was drawn on another image than {_called(volume)} (neither frame of reference nor series agree); "
             "give the structure set of this image."
         )
@@ -59,7 +63,7 @@ def _from_rtstruct(path: Path, volume: Volume) -> dict[str, np.ndarray]:
 def _from_labelmap(path: Path, volume: Volume) -> dict[str, np.ndarray]:
     masks, geometry = read_labelmap(path)
     if not geometry.matches(volume.geometry, tolerance_mm=0.1 * float(volume.geometry.spacing.min())):
-        raise UserError(
+        raise DrawnElsewhereError(
             f"{path} does not lie on the grid of {_called(volume)} ({_size(geometry.shape)} against "
             f"{_size(volume.geometry.shape)} voxels); resample it with that volume as reference."
         )

@@ -9,7 +9,7 @@ from SlicerVAELib.core.encoding import DiagonalGaussian
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.networks.interface import parameter_count
-from SlicerVAELib.core.networks.table52 import ResidualDown, ResidualUp
+from SlicerVAELib.core.networks.residual import ResidualDown, ResidualUp
 from SlicerVAELib.core.synthesis import draw_latents
 
 PUBLISHED = {256: (2_556_060, 1_304_889), 128: (2_545_196, 1_302_593), 64: (2_497_868, 1_291_601)}

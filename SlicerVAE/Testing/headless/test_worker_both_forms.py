@@ -56,6 +56,33 @@ def test_both_forms_reconstruct_the_same_arrays(worker, engine, ct_bundle, chest
     assert seen[-1].fraction == 1.0
 
 
+def test_further_images_and_structures_reach_the_worker_unchanged(worker, engine, chest, tmp_path):
+    import torch
+
+    from SlicerVAELib.core.bundle import write_bundle
+    from SlicerVAELib.core.manifest import NetworkDescription
+    from SlicerVAELib.core.networks import build
+    from SlicerVAELib.core.preprocessing import HounsfieldWindow, Preprocessing
+    from Testing.headless.tiny_bundle import PREVIEW_PNG, tiny_manifest
+
+    settings = {"size": 64, "channels": 2, "structures": 1, "filters": 4}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build("conv_pool_structures", settings)
+    manifest = tiny_manifest(
+        network=NetworkDescription("conv_pool_structures", settings),
+        preprocessing=Preprocessing(HounsfieldWindow(), 64, 6.0, channels=("CT", "late"), structures=("Lung",)),
+    )
+    write_bundle(tmp_path / "two", manifest, network, card="# Small\n", preview=PREVIEW_PNG)
+    several = chest.replace(channels={"late": chest.array[::-1] + 20.0}, masks={"Lung": chest.array < -500})
+    asked = ReconstructRequest(tmp_path / "two", several, ("residual", "anomaly", "structures"), hardware=CPU)
+    there, here = worker.reconstruct(asked), engine.reconstruct(asked)
+    assert set(here.arrays) == {"residual", "residual late", "anomaly", "structure Lung", "field_of_view"}
+    assert set(there.arrays) == set(here.arrays)
+    for name, array in here.arrays.items():
+        np.testing.assert_array_equal(there.arrays[name], array)
+
+
 def test_both_forms_draw_the_same_slices(worker, engine, ct_bundle):
     asked = SynthesizeRequest(ct_bundle, count=5, seed=3, hardware=CPU)
     there, here = worker.synthesize(asked), engine.synthesize(asked)

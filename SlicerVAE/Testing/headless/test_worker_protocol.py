@@ -75,7 +75,7 @@ def test_a_process_id_that_would_end_other_processes_is_refused(process_id):
 
 
 def test_another_version_is_named_even_when_the_rest_of_ready_has_changed():
-    with pytest.raises(protocol.WrongVersion, match=r"version 99 .* version 1; install the same"):
+    with pytest.raises(protocol.WrongVersion, match=r"version 99 .* version 2; install the same"):
         protocol.decode(b'{"kind": "ready", "protocol": 99, "gpu": "new entry"}', protocol.ANSWERS)
 
 

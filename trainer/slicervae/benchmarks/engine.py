@@ -3,7 +3,6 @@
 Everything compared is timed in turn within one run, and ratios of medians are reported, because machines are shared.
 """
 
-import dataclasses
 import statistics
 import subprocess
 import sys
@@ -29,29 +28,13 @@ from SlicerVAELib.core.volume import Modality
 from SlicerVAELib.worker.client import WorkerEngine
 
 from ..phantom import make_patient
+from .figure import Figure
 
 SIZE, SLICES, MODEL_SIZE = 512, 100, 256
 OUTPUTS = ("reconstruction", "residual")
 COLD_STARTS = 3
 
 Outcome = TypeVar("Outcome")
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """One measured figure: what, its value with its unit, and the target it is held against."""
-
-    what: str
-    value: float
-    unit: str
-    target: float | None = None
-
-    @property
-    def line(self) -> str:
-        """The figure as a row of a table."""
-        verdict = "" if self.target is None else f"at most {self.target:g} {self.unit}".rstrip()
-        met = "" if self.target is None else ("met" if self.value <= self.target else "NOT MET")
-        return f"| {self.what} | {self.value:.3g} {self.unit} | {verdict} | {met} |"
 
 
 def measure(runs: int, listener: Listener) -> list[Figure]:

@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-epochs", type=int, metavar="N", help="end after N epochs instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0, help="decides weights, order, noise and split")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="folder for prepared images, which runs share (default: $SLICERVAE_CACHE, or this user's cache folder)",
+    )
     add_device(parser)
     parser.add_argument(
         "--precision",
@@ -43,6 +49,7 @@ def run(options: argparse.Namespace) -> None:
     from SlicerVAELib.core.errors import UserError
 
     from ..console import cancel_on_interrupt, progress_bar
+    from ..data.cache import LARGE_BYTES, Cache
     from ..processes import process_rank
     from ..recipe import load_recipe
     from ..training.fit import fit, resume
@@ -71,6 +78,7 @@ def run(options: argparse.Namespace) -> None:
                 epochs=options.max_epochs,
                 hardware=hardware,
                 compiled=options.compile,
+                cache=options.cache,
                 listener=listener,
                 cancel=cancel,
             )
@@ -84,11 +92,20 @@ def run(options: argparse.Namespace) -> None:
                 seed=options.seed,
                 hardware=hardware,
                 compiled=options.compile,
+                cache=options.cache,
                 listener=listener,
                 cancel=cancel,
             )
     if process_rank() > 0:
         return
+    for notice in RunFolder(options.out).record().notices:
+        sys.stderr.write(f"Note: {notice}\n")
+    cache = Cache(options.cache)
+    if cache.bytes_used() > LARGE_BYTES:
+        sys.stderr.write(
+            f"Note: the cache of prepared images, {cache.folder}, holds {cache.bytes_used() / 1e9:.0f} GB; it can be "
+            "deleted whenever nothing trains, and fills again.\n"
+        )
     last = state.rows[-1]
     validation = f", {last['validation_mse']:.5f} in validation" if "validation_mse" in last else ""
     sys.stdout.write(

@@ -1,7 +1,8 @@
 """Reconstruct a CT or MR volume and map what the model can't explain.
 
 Writes reconstruction.nrrd, residual.nrrd (input − reconstruction), anomaly.nrrd, field_of_view.nrrd (1 where the model
-saw the input) and result.json. Research and decision support: nothing found does not mean normal."""
+saw the input) and result.json; for a model of several images, or of structures, one file more for each. Research and
+decision support: nothing found does not mean normal."""
 
 import argparse
 import sys
@@ -20,6 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--structures", type=Path, metavar="FILE", help="RT structure set or label map; result.json sums up its regions"
     )
+    parser.add_argument(
+        "--channel",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a further image of the patient, for a model of several; NAME as the model calls it",
+    )
     parser.add_argument("--smoothing", type=float, default=2.0, metavar="MM", help="σ that smooths the anomaly map")
     parser.add_argument(
         "--sample-seed", type=int, metavar="S", help="decode a seeded draw of the posterior instead of its mean"
@@ -32,17 +40,20 @@ def run(options: argparse.Namespace) -> None:
     from SlicerVAELib.core.engine import AnomalyOptions, ReconstructRequest
     from SlicerVAELib.core.local_engine import LocalEngine
     from SlicerVAELib.core.manifest import read_manifest
+    from SlicerVAELib.core.outputs import OUTPUTS
     from SlicerVAELib.core.volume import Modality, Volume
 
     from ..apply import reconstruct_file
     from ..console import cancel_on_interrupt, progress_bar
 
+    channels = dict(_named_file(text) for text in options.channel)
     read_manifest(options.bundle)  # a wrong bundle is told before a large input is read
 
     def request_for(volume: Volume) -> ReconstructRequest:
         return ReconstructRequest(
             bundle=options.bundle,
             volume=volume,
+            outputs=OUTPUTS,
             anomaly=AnomalyOptions(smoothing_mm=options.smoothing),
             sample_seed=options.sample_seed,
             hardware=hardware_of(options),
@@ -57,6 +68,7 @@ def run(options: argparse.Namespace) -> None:
             series=options.series,
             modality=Modality(options.modality) if options.modality else None,
             structures=options.structures,
+            channels=channels,
             listener=listener,
             cancel=cancel,
         )
@@ -66,3 +78,12 @@ def run(options: argparse.Namespace) -> None:
     sys.stdout.write(
         f"Wrote {', '.join(sorted(p.name for p in options.out.iterdir()))} to {options.out} ({seconds:.1f} s).\n"
     )
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    from SlicerVAELib.core.errors import UserError
+
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise UserError(f"The channel '{text}' has no name or no file; write it as NAME=FILE.")
+    return name, Path(path)

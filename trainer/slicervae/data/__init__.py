@@ -1,1 +1,1 @@
-"""From a folder of patients to slices in the model's space, split by patient."""
+"""From a folder of patients to images in the model's space, split by patient."""

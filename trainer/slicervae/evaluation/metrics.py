@@ -9,8 +9,11 @@ BATCH = 64
 
 
 def scales_at(side: int) -> int:
-    """Number of MS-SSIM scales at an image side in pixels: five above 160, the first four from 81, three below."""
-    return 5 if side > 160 else 4 if side > 80 else 3
+    """Number of MS-SSIM scales at an image side in pixels: five above 160, the first four from 81, three from 41, …
+
+    The window of 11 pixels has to fit into the image more than once at the coarsest scale.
+    """
+    return next((scales for scales in (5, 4, 3, 2) if side > 10 * 2 ** (scales - 1)), 1)
 
 
 def ms_ssim(images: torch.Tensor, reconstructions: torch.Tensor) -> torch.Tensor:

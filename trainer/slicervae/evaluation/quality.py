@@ -1,15 +1,16 @@
-"""Reconstruction quality of a bundle on volumes, in model space."""
+"""Reconstruction quality of a network on images, in model space."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
 from SlicerVAELib.core.networks import Network
 from SlicerVAELib.core.preprocessing import Preprocessing
-from SlicerVAELib.core.stack import prepare
+from SlicerVAELib.core.stack import prepare, slices_of
 from SlicerVAELib.core.volume import Volume
 
+from ..data.batch import ImageSource
 from .metrics import mean_squared_error, ms_ssim, scales_at
 
 BATCH = 8
@@ -25,26 +26,47 @@ class Quality:
     ms_ssim_scales: int
 
 
-@torch.inference_mode()
-def reconstruct_pixels(network: Network, pixels: torch.Tensor) -> torch.Tensor:
-    """Reconstructions of images (N, C, H, W), on the CPU."""
-    batches = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
-    return torch.cat([network.reconstruct(batch) for batch in batches])
-
-
 def quality_of_pixels(images: torch.Tensor, reconstructions: torch.Tensor) -> Quality:
-    """Quality over the slices of (N, 1, H, W) that are not constant: empty ones would flatter every model."""
-    holds_anything = images.flatten(1).amax(dim=1) > images.flatten(1).amin(dim=1)
-    images, reconstructions = images[holds_anything], reconstructions[holds_anything]
-    return Quality(
-        slices=len(images),
-        mse=float(mean_squared_error(images, reconstructions).mean()),
-        ms_ssim=float(ms_ssim(images, reconstructions).mean()),
-        ms_ssim_scales=scales_at(images.shape[-1]),
-    )
+    """Quality over the slices of (N, C, H, W) that are not constant: empty ones would flatter every model."""
+    return _summed_up([_scores(images, reconstructions)], images.shape[-1])
+
+
+def quality_of(network: Network, images: ImageSource) -> Quality:
+    """Quality of a network's reconstructions over all slices of a source, its structures apart."""
+    batches = torch.arange(len(images)).split(_images_at_once(network))
+    return _quality_of_batches(network, (images.batch(indices).images for indices in batches))
 
 
 def quality(network: Network, preprocessing: Preprocessing, volumes: Sequence[Volume]) -> Quality:
-    """Quality of a network over all slices of some volumes."""
-    pixels = torch.cat([prepare(volume, preprocessing).pixels for volume in volumes])
-    return quality_of_pixels(pixels, reconstruct_pixels(network, pixels))
+    """Quality of a network's reconstructions over all slices of some volumes, their structures apart."""
+    stacks = (prepare(volume, preprocessing).images for volume in volumes)
+    return _quality_of_batches(network, (part for stack in stacks for part in stack.split(_images_at_once(network))))
+
+
+def _images_at_once(network: Network) -> int:
+    return BATCH if network.dimensions == 2 else 1
+
+
+@torch.inference_mode()
+def _quality_of_batches(network: Network, batches: Iterable[torch.Tensor]) -> Quality:
+    pictures = network.channels - network.structure_channels
+    scores = []
+    for batch in batches:
+        pair = (slices_of(images)[:, :pictures] for images in (batch, network.reconstruct(batch)))
+        scores.append(_scores(*pair))
+    return _summed_up(scores, network.image_size)
+
+
+def _scores(images: torch.Tensor, reconstructions: torch.Tensor) -> torch.Tensor:
+    """Mean squared error and MS-SSIM of each slice that is not constant, (M, 2)."""
+    holds_anything = images.flatten(1).amax(dim=1) > images.flatten(1).amin(dim=1)
+    images, reconstructions = images[holds_anything], reconstructions[holds_anything]
+    if not len(images):
+        return images.new_empty(0, 2)
+    return torch.stack([mean_squared_error(images, reconstructions), ms_ssim(images, reconstructions)], dim=1)
+
+
+def _summed_up(scores: Sequence[torch.Tensor], side: int) -> Quality:
+    together = torch.cat(list(scores))
+    mse, similarity = together.mean(dim=0).tolist()
+    return Quality(len(together), mse, similarity, scales_at(side))

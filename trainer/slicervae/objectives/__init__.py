@@ -5,15 +5,45 @@ from typing import Any
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.networks import Network
 
+from .autoencoder import AutoencoderObjective, AutoencoderSettings
 from .base import Moment, Objective, Terms
+from .cevae import CEVAEObjective, CEVAESettings
+from .hierarchical import HierarchicalObjective, HierarchicalSettings
+from .introvae import IntroVAEObjective, IntroVAESettings
+from .pchvae import PrimaryComponentsObjective, PrimaryComponentsSettings
+from .soft_introvae import SoftIntroVAEObjective, SoftIntroVAESettings
+from .structures import StructuresObjective, StructuresSettings
 from .vae import VAEObjective, VAESettings
+from .vpga import VPGAObjective, VPGASettings
+from .vqvae import VQVAEObjective, VQVAESettings
 
 __all__ = ["OBJECTIVES", "Moment", "Objective", "ObjectiveSettings", "Terms", "objective_for"]
 
-ObjectiveSettings = VAESettings  # a union of the settings of every kind
+# The settings of every kind, one a line.
+ObjectiveSettings = (
+    AutoencoderSettings
+    | CEVAESettings
+    | HierarchicalSettings
+    | IntroVAESettings
+    | PrimaryComponentsSettings
+    | SoftIntroVAESettings
+    | StructuresSettings
+    | VAESettings
+    | VPGASettings
+    | VQVAESettings
+)
 
 OBJECTIVES: dict[str, type[Objective]] = {
+    "autoencoder": AutoencoderObjective,
+    "cevae": CEVAEObjective,
+    "chvae": HierarchicalObjective,
+    "introvae": IntroVAEObjective,
+    "pchvae": PrimaryComponentsObjective,
+    "soft_introvae": SoftIntroVAEObjective,
+    "structures": StructuresObjective,
     "vae": VAEObjective,
+    "vpga": VPGAObjective,
+    "vqvae": VQVAEObjective,
 }
 
 

@@ -73,6 +73,11 @@ class Objective(nn.Module, abc.ABC):
     def judge(self, means: Mapping[str, float]) -> float:
         """The validation loss from the means of ``measure`` over all validation images."""
 
+    def summary(self) -> dict[str, float]:
+        """Further figures for the log, of all images measured since the last call by all processes, that are no means
+        over images."""
+        return {}
+
 
 def squared_error(batch: Batch, reconstructions: torch.Tensor, channels: int | None = None) -> torch.Tensor:
     """Mean squared error of each image over the pixels that count, (N,); of the first ``channels`` where given."""

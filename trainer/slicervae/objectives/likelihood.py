@@ -33,13 +33,18 @@ def negative_log_likelihood(
     counted = pixels_counted(batch, channels)
     errors = squared_error(batch, reconstructions, channels) * counted
     mse = errors.sum() / counted.sum().clamp_min(1)
-    if settings.noise == "optimal":
-        both = summed(torch.stack([errors.sum(), counted.sum()]))
-        variance = (both[0] / both[1].clamp_min(1)).clamp_min(SMALLEST_VARIANCE)
-    else:
-        variance = torch.full_like(mse, settings.noise_variance)
+    variance = noise_variance(errors, counted, settings)
     nats = errors / (2 * variance) + counted * (0.5 * torch.log(2 * math.pi * variance))
     return nats.mean(), mse
+
+
+def noise_variance(errors: torch.Tensor, counted: torch.Tensor, settings: LikelihoodSettings) -> torch.Tensor:
+    """σ² of a batch from each image's sum of squared errors and number of counted values, (N,) both; a scalar without a
+    gradient, the same in all processes."""
+    if settings.noise == "fixed":
+        return errors.new_full((), settings.noise_variance)
+    both = summed(torch.stack([errors.sum(), counted.sum()]))
+    return (both[0] / both[1].clamp_min(1)).clamp_min(SMALLEST_VARIANCE)
 
 
 def judged_likelihood(mse: float, pixels: int, settings: LikelihoodSettings) -> float:

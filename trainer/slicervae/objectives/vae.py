@@ -12,6 +12,7 @@ from SlicerVAELib.core.networks import Network
 from ..data.batch import Batch
 from .base import Moment, Objective, Terms, squared_error
 from .likelihood import LikelihoodSettings, judged_likelihood, negative_log_likelihood
+from .passes import reason_against_network
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,9 +38,9 @@ class VAEObjective(Objective):
     settings: VAESettings
 
     @classmethod
-    def reason_against(cls, network: Network, settings: VAESettings) -> str:  # noqa: ARG003
-        """It needs Gaussian latents."""
-        return "" if network.latent.kind == "gaussian" else "a VAE's objective needs a network with Gaussian latents"
+    def reason_against(cls, network: Network, settings: VAESettings) -> str:
+        """It needs Gaussian latents on one level, and images alone."""
+        return reason_against_network(network, settings.kind)
 
     def forward(self, batch: Batch, moment: Moment, phase: str = "all") -> Terms:  # noqa: ARG002 - only one
         """Terms of a batch, with one draw from each posterior."""

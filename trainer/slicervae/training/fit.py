@@ -12,7 +12,10 @@ from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.placement import is_out_of_memory
 from SlicerVAELib.core.progress import Cancel, Listener, ignore, part_of
+from SlicerVAELib.io.write import write_json_atomically
 
+from ..data.augmentation import augmentation_of
+from ..data.cache import Cache
 from ..data.preparation import decide, images_of
 from ..objectives import Objective, objective_for
 from ..processes import from_first, process_rank
@@ -33,14 +36,16 @@ def fit(
     seed: int = 0,
     hardware: Hardware = Hardware(),  # noqa: B008 - frozen
     compiled: bool = False,
+    cache: Path | None = None,
     listener: Listener,
     cancel: Cancel,
 ) -> TrainingState:
     """Train ``recipe`` on the patients in ``data`` as a new run in ``out``.
 
     Everything that can be wrong with the recipe, the data or the place is found before training begins; then the run
-    folder holds all that ``resume`` needs. ``compiled`` has the network compiled by ``torch.compile``. Under
-    ``torchrun`` every process calls this. Raises UserError and Cancelled.
+    folder holds all that ``resume`` needs. ``compiled`` has the network compiled by ``torch.compile``; ``cache`` is the
+    folder of prepared images, None this user's own. Under ``torchrun`` every process calls this. Raises UserError and
+    Cancelled.
     """
     objective = _objective(recipe, seed)
     fabric = launched(hardware, phases=len(objective.phases))
@@ -48,11 +53,11 @@ def fit(
     def begin() -> RunRecord:
         if RunFolder(out).exists:
             raise UserError(f"{out} holds a run already; go on with it with --resume, or choose another --out.")
-        size = objective.network.image_size
-        return decide(recipe, data, size, seed, part_of(listener, 0.0, SURVEY_SHARE), cancel)
+        surveying = part_of(listener, 0.0, SURVEY_SHARE)
+        return decide(recipe, data, objective.network, seed, Cache(cache), surveying, cancel)
 
     record = from_first(begin)
-    run = _Run(RunFolder(out), recipe, record, fabric, objective, compiled)
+    run = _Run(RunFolder(out), recipe, record, fabric, objective, compiled, Cache(cache))
     return run.train(None, lambda: run.folder.create(recipe, record), listener, cancel)
 
 
@@ -62,12 +67,13 @@ def resume(
     epochs: int | None = None,
     hardware: Hardware = Hardware(),  # noqa: B008 - frozen
     compiled: bool = False,
+    cache: Path | None = None,
     listener: Listener,
     cancel: Cancel,
 ) -> TrainingState:
     """Go on with the run in ``out`` where its last checkpoint left it; ``epochs`` sets another end.
 
-    On the CPU the result equals that of an uninterrupted run bit for bit.
+    On the CPU the result equals that of an uninterrupted run bit for bit. ``cache`` need not be the folder it was.
     """
     folder = RunFolder(out)
     if not folder.exists:
@@ -81,7 +87,9 @@ def resume(
         return state
     objective = _objective(recipe, record.seed)
     fabric = launched(hardware, phases=len(objective.phases))
-    return _Run(folder, recipe, record, fabric, objective, compiled).train(state, lambda: None, listener, cancel)
+    return _Run(folder, recipe, record, fabric, objective, compiled, Cache(cache)).train(
+        state, lambda: None, listener, cancel
+    )
 
 
 def _objective(recipe: Recipe, seed: int) -> Objective:
@@ -100,6 +108,7 @@ class _Run:
     fabric: lightning_fabric.Fabric
     objective: Objective
     compiled: bool
+    cache: Cache
 
     def train(
         self, state: TrainingState | None, begun: Callable[[], None], listener: Listener, cancel: Cancel
@@ -107,7 +116,7 @@ class _Run:
         """Read the images, let the run begin, and train."""
         listener = listener if process_rank() == 0 else ignore
         preparing = part_of(listener, SURVEY_SHARE, PREPARATION_SHARE)
-        training, validation = images_of(self.recipe, self.record, preparing, cancel)
+        training, validation = images_of(self.recipe, self.record, self.cache, preparing, cancel)
         images_per_step(self.recipe.training, len(training))
         from_first(begun)
         if self.compiled:
@@ -123,10 +132,16 @@ class _Run:
             fabric=self.fabric,
             seed=self.record.seed,
             save=self.folder.save,
+            augment=augmentation_of(self.recipe.augmentation, self.record.preprocessing),
             log=log,
         )
         try:
-            return loop.run(training, validation, state, part_of(listener, PREPARATION_SHARE, 1.0), cancel)
+            done = loop.run(training, validation, state, part_of(listener, PREPARATION_SHARE, 1.0), cancel)
+            if process_rank() == 0:
+                write_json_atomically(
+                    self.folder.path / "timing.json", {"seconds": loop.stopwatch.seconds, "steps": loop.steps}
+                )
+            return done
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -25,6 +25,7 @@ from .stopwatch import Stopwatch
 
 WARM_UP_STEPS = 50
 SAVE_EVERY_S = 300.0
+SAVING_SHARE = 0.03  # of the time, at most, where epochs are short: a large network takes seconds to write
 VALIDATION_BATCH = 32
 
 Augment = Callable[[Batch, Draws], Batch]
@@ -33,9 +34,10 @@ Augment = Callable[[Batch, Draws], Batch]
 class Training:
     """Trains one objective on images that come from an ``ImageSource``.
 
-    ``save`` is called with the state after every epoch, every five minutes, and when ``cancel`` was requested, in the
-    first process only. The order of images depends on the seed and the epoch, their noise and augmentation on the seed
-    and the step, so that a run that was stopped anywhere and goes on equals one that never stopped.
+    ``save`` is called in the first process with the state after an epoch, every five minutes, when ``cancel`` was
+    requested, and at the end; epochs that are short beside the saving are passed over. The order of images depends on
+    the seed and the epoch, their noise and augmentation on the seed and the step, so that a run that was stopped
+    anywhere and goes on equals one that never stopped.
     """
 
     def __init__(
@@ -57,8 +59,9 @@ class Training:
         ]
         self._objective, *placed = fabric.setup(objective, *optimizers)
         self._optimizers = dict(zip(objective.phases, placed, strict=True))
-        self._saved_at = time.monotonic()
-        self.stopwatch = Stopwatch(fabric.device)
+        self._saved_at, self._saving_s = time.monotonic(), 0.0
+        self.stopwatch = Stopwatch()
+        self.steps = 0  # of this process, not of the run
 
     def run(
         self,
@@ -75,14 +78,16 @@ class Training:
         """
         state = self._restored(state)
         batch = images_per_step(self._settings, len(training))
-        with self.stopwatch.part("whole"):
+        devices = [self._fabric.device.index or 0] if self._fabric.device.type == "cuda" else []
+        with self.stopwatch.part("whole"), torch.random.fork_rng(devices=devices):
             while not state.finished:
                 images = self._with_prior_images(training, state)
                 self._run_epoch(images, batch, state, listener, cancel)
                 with self.stopwatch.part("validation"):
                     self._close_epoch(state, validation)
                 state.finished = state.epoch >= self._settings.epochs or self._has_stalled(state)
-                self._keep(state)
+                if state.finished or self._is_worth_saving():
+                    self._keep(state)
                 if self._log is not None:
                     with self.stopwatch.part("logging"):
                         shown = validation if len(validation) else training
@@ -111,6 +116,7 @@ class Training:
                 state.sums[name] = state.sums.get(name, 0.0) + value
             state.position += 1
             state.step += 1
+            self.steps += 1
             if time.monotonic() - self._saved_at > SAVE_EVERY_S:
                 self._keep(state)
             done = state.epoch + state.position / per_epoch
@@ -136,7 +142,10 @@ class Training:
                 group["lr"] = rate
             optimizer.zero_grad()
             for n, batch in enumerate(batches):
-                draws = self._draws("noise", state.step * len(self._optimizers) + number, n)
+                pass_number = state.step * len(self._optimizers) + number
+                draws = self._draws("noise", pass_number, n)
+                # Dropout draws from torch's own generator, which no checkpoint holds.
+                torch.manual_seed(self._draws("dropout", pass_number, n).own_seed())
                 moment = Moment(state.step, total, epoch, draws)
                 is_last = n + 1 == len(batches)
                 with self._fabric.no_backward_sync(self._objective, enabled=not is_last):
@@ -167,12 +176,12 @@ class Training:
         return batch if self._augment is None else self._augment(batch, self._draws("augmentation", step, part))
 
     def _with_prior_images(self, training: ImageSource, state: TrainingState) -> ImageSource:
-        if not self._settings.prior_images:
+        if not self._settings.augment_by_prior:
             return training
-        if state.position == 0 and state.epoch > 0 and state.epoch % self._settings.prior_images_epochs == 0:
+        if state.position == 0 and state.epoch > 0 and state.epoch % self._settings.augment_by_prior_epochs == 0:
             generator = generator_of(self._seed, "prior", state.epoch)
             state.prior_images = draw_prior_images(
-                self._plain.network, training, self._settings.prior_images, generator, self._fabric.device
+                self._plain.network, training, self._settings.augment_by_prior, generator, self._fabric.device
             )
         return training if state.prior_images is None else Joined(training, ImagesInMemory(state.prior_images))
 
@@ -253,7 +262,11 @@ class Training:
         state.finished = state.finished and state.epoch >= self._settings.epochs
         return state
 
+    def _is_worth_saving(self) -> bool:
+        return time.monotonic() - self._saved_at > self._saving_s / SAVING_SHARE
+
     def _keep(self, state: TrainingState) -> None:
+        began = time.monotonic()
         if process_rank() == 0:
             with self.stopwatch.part("saving"):
                 state.objective = {name: value.detach().cpu() for name, value in self._plain.state_dict().items()}
@@ -261,6 +274,7 @@ class Training:
                 state.precision = self._fabric.strategy.precision.state_dict()
                 self._save(state)
         self._saved_at = time.monotonic()
+        self._saving_s = self._saved_at - began
 
     def _everyone(self, condition: bool) -> bool:
         """Whether it holds in any process, told to all: one that stopped alone would leave the others waiting."""

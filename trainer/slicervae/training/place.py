@@ -1,5 +1,6 @@
 """Where a run trains: one device, or the processes that ``torchrun`` started."""
 
+import datetime
 import os
 
 import lightning_fabric
@@ -9,6 +10,8 @@ from SlicerVAELib.core.engine import Hardware
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.placement import choose_device
 
+# The others wait while the first process prepares the images of a large cohort.
+PATIENCE = datetime.timedelta(hours=12)
 _PRECISIONS = {"auto": "32-true", "float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 
@@ -32,7 +35,7 @@ def launched(hardware: Hardware, *, phases: int = 1) -> lightning_fabric.Fabric:
             accelerator=device.type,
             devices=here,
             num_nodes=processes // here,
-            strategy=DDPStrategy(find_unused_parameters=phases > 1),
+            strategy=DDPStrategy(find_unused_parameters=phases > 1, timeout=PATIENCE),
             precision=precision,
         )
     fabric.launch()

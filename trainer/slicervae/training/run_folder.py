@@ -20,7 +20,11 @@ from ..recipe import Recipe, parse_recipe
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """What run.json holds: where the run came from and what was decided before its first step."""
+    """What run.json holds: where the run came from and what was decided before its first step.
+
+    ``contents`` is a SHA-256 of the files of every study, by its name; ``left_out`` are the studies that lack
+    something, and ``notices`` what a person should know of the data.
+    """
 
     data: str
     seed: int
@@ -31,6 +35,9 @@ class RunRecord:
     preprocessing: Preprocessing
     training_patients: list[str]
     validation_patients: list[str]
+    contents: dict[str, str] = dataclasses.field(default_factory=dict)
+    left_out: list[str] = dataclasses.field(default_factory=list)
+    notices: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass

@@ -5,16 +5,13 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-import torch
-
 Item = TypeVar("Item")
 
 
 class Stopwatch:
-    """Adds up the wall seconds of named parts. A part ends when the device has done its work."""
+    """Adds up the wall seconds of named parts."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager

@@ -4,10 +4,15 @@ How a codebook is learned is the objective's matter (k-means start, moving avera
 looked up.
 """
 
+import abc
+
 import torch
 from torch import nn
 
 from ..encoding import Codes
+from .interface import Network
+
+ROWS_AT_ONCE = 8192  # K distances to each are held in memory while the nearest is looked for
 
 
 class Codebook(nn.Module):
@@ -35,13 +40,40 @@ class Codebook(nn.Module):
 
     def nearest(self, rows: torch.Tensor) -> torch.Tensor:
         """Index of the nearest code to each row of (M, D), (M,)."""
-        # ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖², of which the first term is the same for every code.
-        vectors = self.vectors.detach()
-        return (vectors.square().sum(dim=1) - 2 * rows.detach() @ vectors.T).argmin(dim=1)
+        # ‖z − e‖² = ‖z‖² − 2 z·e + ‖e‖², of which the first term is the same for every code. Half precision would
+        # take near codes for one another.
+        with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):
+            vectors = self.vectors.float()
+            norms = vectors.square().sum(dim=1)
+            parts = rows.float().split(ROWS_AT_ONCE)
+            return torch.cat([torch.addmm(norms, part, vectors.T, alpha=-2).argmin(dim=1) for part in parts])
 
     def look_up(self, indices: torch.Tensor) -> torch.Tensor:
         """Vectors (N, D, *grid) of codes (N, *grid)."""
         return self.vectors[indices].movedim(-1, 1)
+
+
+class CodeNetwork(Network):
+    """A network whose encoder gives codes: ``encode`` returns Codes, or CodeLevels where there are several codebooks.
+
+    The codebooks stand beside ``encoder`` and ``decoder``, in whose numbers of weights they don't count.
+    """
+
+    @property
+    @abc.abstractmethod
+    def codebooks(self) -> list[Codebook]:
+        """Its codebooks, the coarsest first, in the order of ``latent.grids`` and of the levels of an encoding."""
+
+    def draw(self, generator: torch.Generator, temperature: float = 1.0) -> torch.Tensor:  # noqa: ARG002
+        """The vectors of codes drawn uniformly and independently, the prior of a VQ-VAE, (*latent.shape), on the CPU.
+
+        There is no temperature to a uniform distribution.
+        """
+        levels = [
+            codebook.vectors.detach().cpu()[torch.randint(codebook.size, grid, generator=generator)].movedim(-1, 0)
+            for codebook, grid in zip(self.codebooks, self.latent.grids, strict=True)
+        ]
+        return torch.cat([level.flatten() for level in levels]).reshape(self.latent.shape)
 
 
 def rows_of(vectors: torch.Tensor) -> torch.Tensor:

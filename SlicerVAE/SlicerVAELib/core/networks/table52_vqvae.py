@@ -1,0 +1,95 @@
+"""The VQ-VAEs of source 000, §4.3 and §6.4, on Table 5.2.
+
+A 1×1 convolution brings the encoder's 256 maps to D; each of its vectors is replaced by the nearest of the codebook's K
+vectors, and the decoder's first block takes the D maps of those, without a layer between.
+"""
+
+import dataclasses
+
+import torch
+from torch import nn
+
+from ..encoding import Codes
+from ..latent import Latent
+from .codebook import Codebook, CodeNetwork
+from .residual import BOTTOM_FILTERS, SIZES, STEM_FILTERS, block_count, down_layers, up_layers
+
+ADAPTED_STEM_FILTERS = 64
+ADAPTED_GRID = 32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdaptedVQVAESettings:
+    """Image side in pixels, image channels, number K of codes and their dimension D."""
+
+    size: int = dataclasses.field(default=256, metadata={"choices": SIZES})
+    channels: int = dataclasses.field(default=1, metadata={"min": 1, "max": 64})
+    codebook_size: int = dataclasses.field(default=512, metadata={"min": 2, "max": 65_536})
+    dimension: int = dataclasses.field(default=32, metadata={"min": 1, "max": 1024})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table52VQVAESettings(AdaptedVQVAESettings):
+    """The same, and ``grid``, the side of the square of codes."""
+
+    grid: int = dataclasses.field(default=4, metadata={"choices": (4, 8)})
+
+
+class ResidualVQVAE(CodeNetwork):
+    """A VQ-VAE of ``blocks`` residual blocks on either side: an image of side S gives codes of side S / 2^(blocks + 1).
+
+    The decoder is ResUp 128, ResUp 64, … → ConvUp → Conv: the blocks nearest to the codes stay.
+    """
+
+    def __init__(self, settings: AdaptedVQVAESettings, blocks: int, stem_filters: int) -> None:
+        super().__init__()
+        self.image_size, self.channels = settings.size, settings.channels
+        side = settings.size // 2 ** (blocks + 1)
+        shape = (settings.dimension, side, side)
+        self._latent = Latent("codes", shape, grids=((side, side),), codebook_size=settings.codebook_size)
+        self.encoder = nn.Sequential(
+            *down_layers(settings.channels, blocks, stem_filters), nn.Conv2d(BOTTOM_FILTERS, settings.dimension, 1)
+        )
+        self.codebook = Codebook(settings.codebook_size, settings.dimension)
+        self.decoder = nn.Sequential(*up_layers(settings.dimension, blocks, settings.channels))
+
+    @property
+    def latent(self) -> Latent:
+        """A square of codes."""
+        return self._latent
+
+    @property
+    def codebooks(self) -> list[Codebook]:
+        """The only one."""
+        return [self.codebook]
+
+    def encode(self, images: torch.Tensor) -> Codes:
+        """Codes of the images (N, C, H, W)."""
+        return self.codebook(self.encoder(images))
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Images (N, C, H, W) in [0, 1] of the codes' vectors (N, D, side, side)."""
+        return torch.sigmoid(self.decoder(latents).float())
+
+
+class Table52VQVAE(ResidualVQVAE):
+    """The network of ``vqvae_std`` (4×4 codes) and ``vqvae_8x8``.
+
+    The grid is the same for every size of image; smaller ones drop outer blocks, as Table 5.2 does.
+    """
+
+    def __init__(self, settings: Table52VQVAESettings) -> None:
+        super().__init__(settings, block_count(settings.size, settings.grid), STEM_FILTERS)
+
+
+class AdaptedVQVAE(ResidualVQVAE):
+    """The network of ``vqvae_adpt``: Conv 64 → Res 128 → Res 256, and ResUp 128 → ResUp 64 → ConvUp → Conv.
+
+    That is at 256 pixels, with 32×32 codes. Smaller images drop the outer block, Res 128 and ResUp 64, as Table 5.2
+    does, so that the number of codes keeps its relation to the 50 latents that ``vae50`` has at every size; the block
+    beside the codes always stays. So there are 32×32 codes at 128 pixels too, and 16×16 at 64.
+    """
+
+    def __init__(self, settings: AdaptedVQVAESettings) -> None:
+        blocks = max(1, block_count(settings.size, ADAPTED_GRID))
+        super().__init__(settings, blocks, ADAPTED_STEM_FILTERS)
