@@ -11,6 +11,7 @@ import pytest
 # Without batch norm, whose statistics are each process's own, and with a fixed variance.
 RECIPE = ("rtvae2d", "size=64", "filters=4", "latent=3", "noise=fixed", "noise_variance=0.02", "epochs=3")
 RECIPE = (*RECIPE, "batch_size=8", "schedule=constant", "learning_rate=0.001", "keep=1.0")
+RECIPE = (*RECIPE, "intensity=auto", "lower=auto", "upper=auto")
 
 
 def command(cohort, run, *more):
