@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from slicervae.cli import main
+from slicervae.data.cache import Cache
+from slicervae.data.preparation import images_of
 from slicervae.recipe import load_recipe
 from slicervae.training.fit import fit, resume
 from slicervae.training.run_folder import RunFolder
@@ -47,6 +49,17 @@ def test_training_learns_and_writes_what_it_learned(small_run):
     record = RunFolder(small_run).record()
     assert len(record.validation_patients) == 1
     assert not set(record.validation_patients) & set(record.training_patients)
+
+
+def test_training_begins_with_images_as_dark_as_the_data(mr_cohort, tmp_path):
+    """A sigmoid's grey, 0.5 everywhere, is further from these images than black is."""
+    recipe = load_recipe("vae50", ("size=64", "latent=8", "batch_size=8", "epochs=1", "learning_rate=1e-7"))
+    row = fit(recipe, mr_cohort, tmp_path / "run", seed=7, listener=ignore, cancel=Cancel()).rows[0]
+    record = RunFolder(tmp_path / "run").record()
+    images, _ = images_of(recipe, record, Cache(None), ignore, Cancel())
+    pixels = images.batch(torch.arange(len(images))).images
+    assert row["train_mse"] < 1.5 * float(pixels.var())
+    assert float((pixels - 0.5).square().mean()) > 2 * float(pixels.var())
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(mr_cohort, uninterrupted, tmp_path):

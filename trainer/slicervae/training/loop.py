@@ -27,6 +27,7 @@ WARM_UP_STEPS = 50
 SAVE_EVERY_S = 300.0
 SAVING_SHARE = 0.03  # of the time, at most, where epochs are short: a large network takes seconds to write
 VALIDATION_BATCH = 32
+SAMPLE = 128  # of the training images, for their mean
 
 Augment = Callable[[Batch, Draws], Batch]
 
@@ -76,6 +77,8 @@ class Training:
         Without validation images the training loss chooses the best weights. Raises UserError when the loss is no
         longer a number; the last checkpoint stays.
         """
+        if state is None:
+            self._begin(training)
         state = self._restored(state)
         batch = images_per_step(self._settings, len(training))
         devices = [self._fabric.device.index or 0] if self._fabric.device.type == "cuda" else []
@@ -93,6 +96,11 @@ class Training:
                         shown = validation if len(validation) else training
                         self._log.write(state.rows[-1], self._settings.epochs, self._plain.network, shown)
         return state
+
+    def _begin(self, training: ImageSource) -> None:
+        some = torch.linspace(0, len(training) - 1, min(len(training), SAMPLE)).long()
+        values = training.batch(some).images.transpose(0, 1).flatten(1)
+        self._plain.network.begin_at(values.mean(dim=1).to(self._fabric.device))
 
     def _run_epoch(
         self, images: ImageSource, batch: int, state: TrainingState, listener: Listener, cancel: Cancel

@@ -15,7 +15,7 @@ from torch import nn
 from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
 from .brain_layers import bare_doubling, doubling, halving
-from .interface import Network
+from .interface import SigmoidNetwork
 
 MOST_FILTERS = 4096
 
@@ -37,7 +37,7 @@ class BrainVAESettings:
             raise ValueError(f"a layer has 1 to {MOST_FILTERS} filters")
 
 
-class BrainVAE(Network):
+class BrainVAE(SigmoidNetwork):
     """The network of ``brain_vae`` and ``brain_vae_first``."""
 
     def __init__(self, settings: BrainVAESettings) -> None:
@@ -70,7 +70,3 @@ class BrainVAE(Network):
         """Posterior of each of the images (N, C, H, W)."""
         mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
         return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images (N, C, H, W) in [0, 1] of the latents (N, J)."""
-        return torch.sigmoid(self.decoder(latents).float())

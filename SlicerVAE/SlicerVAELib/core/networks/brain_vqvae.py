@@ -16,6 +16,7 @@ from ..encoding import Codes
 from ..latent import Latent
 from .brain_layers import bare_doubling, doubling, halving
 from .codebook import Codebook, CodeNetwork
+from .interface import SigmoidNetwork
 
 ENCODER_FILTERS = (32, 32, 64, 64, 64, 64)
 DECODER_FILTERS = (64, 64, 64, 32)
@@ -31,7 +32,7 @@ class BrainVQVAESettings:
     dimension: int = dataclasses.field(default=16, metadata={"min": 1, "max": 1024})
 
 
-class BrainVQVAE(CodeNetwork):
+class BrainVQVAE(SigmoidNetwork, CodeNetwork):
     """The network of ``brain_vqvae``."""
 
     def __init__(self, settings: BrainVQVAESettings) -> None:
@@ -63,7 +64,3 @@ class BrainVQVAE(CodeNetwork):
     def encode(self, images: torch.Tensor) -> Codes:
         """Codes of the images (N, C, H, W)."""
         return self.codebook(self.encoder(images))
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images (N, C, H, W) in [0, 1] of the codes' vectors (N, D, side, side)."""
-        return torch.sigmoid(self.decoder(latents).float())

@@ -15,7 +15,7 @@ from torch import nn
 
 from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
-from .interface import Network
+from .interface import SigmoidNetwork
 
 FILTERS = (16, 64, 256, 1024)
 SMALLEST_SIZE = 64
@@ -44,7 +44,7 @@ class Coordinates(nn.Module):
         return torch.cat([maps, grid.expand(n, 2, height, width)], dim=1)
 
 
-class ContextEncodingVAE(Network):
+class ContextEncodingVAE(SigmoidNetwork):
     """The network of ``cevae``."""
 
     def __init__(self, settings: CEVAESettings) -> None:
@@ -75,7 +75,3 @@ class ContextEncodingVAE(Network):
         """Posterior of each of the images (N, C, H, W)."""
         mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
         return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images (N, C, H, W) in [0, 1] of the latents (N, J)."""
-        return torch.sigmoid(self.decoder(latents).float())

@@ -13,7 +13,7 @@ from torch import nn
 from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
 from .conv_pool_layers import BOTTOM_SIDE, dense_to_map, doubling, encoder, initialised, up_blocks
-from .interface import Network
+from .interface import SigmoidNetwork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ConvPoolSettings:
     keep: float = dataclasses.field(default=1.0, metadata={"min": 0.01, "max": 1.0})
 
 
-class ConvPoolVAE(Network):
+class ConvPoolVAE(SigmoidNetwork):
     """The network of ``rtvae2d`` and ``rtvae3d``."""
 
     def __init__(self, settings: ConvPoolSettings) -> None:
@@ -58,7 +58,3 @@ class ConvPoolVAE(Network):
         """Posterior of each of the images (N, C, H, W) or cubes (N, C, D, H, W)."""
         mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
         return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images (N, C, H, W) or cubes (N, C, D, H, W) in [0, 1] of the latents (N, J)."""
-        return torch.sigmoid(self.decoder(latents).float())

@@ -10,6 +10,8 @@ from ..encoding import Encoding
 from ..errors import UserError
 from ..latent import Latent
 
+DARKEST = 0.01  # a mean that is nearer to 0 or 1 would begin where the sigmoid has no slope
+
 
 class Network(nn.Module, abc.ABC):
     """An encoder and a decoder of square images or cubes with values in [0, 1].
@@ -44,6 +46,12 @@ class Network(nn.Module, abc.ABC):
         """The images as the model explains them: the decoded mode of their encoding."""
         return self.decode(self.encode(images).mode)
 
+    def begin_at(self, means: torch.Tensor) -> None:
+        """Let an untrained network's images begin about the training images' mean of each channel (C,).
+
+        Only where it matters, which is behind a sigmoid.
+        """
+
     def draw(self, generator: torch.Generator, temperature: float = 1.0) -> torch.Tensor:
         """The latents of one image drawn from the prior, (*latent.shape), on the CPU.
 
@@ -58,6 +66,25 @@ class Network(nn.Module, abc.ABC):
     def image_shape(self) -> tuple[int, ...]:
         """Shape of one image: (C, H, W) or (C, D, H, W)."""
         return (self.channels, *(self.image_size,) * self.dimensions)
+
+
+class SigmoidNetwork(Network):
+    """A network whose decoder is a sequence that ends in the convolution to the images' logits."""
+
+    decoder: nn.Sequential
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Images in [0, 1] of the latents (N, *latent.shape)."""
+        return torch.sigmoid(self.decoder(latents).float())
+
+    @torch.no_grad()
+    def begin_at(self, means: torch.Tensor) -> None:
+        """Set the last layer's bias to the logits of the means.
+
+        Medical images are dark. From grey on, a step of the optimiser moves a logit by about the learning rate, and
+        the first hundreds of them would do nothing else than blacken the background.
+        """
+        self.decoder[-1].bias.copy_(torch.logit(means, eps=DARKEST))  # type: ignore[operator]
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -11,7 +11,7 @@ import torch
 
 from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
-from .interface import Network
+from .interface import SigmoidNetwork
 from .residual import SIZES, dense_decoder, dense_encoder
 
 
@@ -25,7 +25,7 @@ class Table52Settings:
     prior_variance: float = dataclasses.field(default=1.0, metadata={"min": 1e-6, "max": 1e6})
 
 
-class Table52VAE(Network):
+class Table52VAE(SigmoidNetwork):
     """The network of ``vae50``, ``vpga50``, ``introvae50`` and ``soft_introvae50``."""
 
     def __init__(self, settings: Table52Settings) -> None:
@@ -45,7 +45,3 @@ class Table52VAE(Network):
         # Latent arithmetic stays in single precision under autocast: KL divergences and exp() need it.
         mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
         return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images (N, C, H, W) in [0, 1] of the latents (N, J)."""
-        return torch.sigmoid(self.decoder(latents).float())

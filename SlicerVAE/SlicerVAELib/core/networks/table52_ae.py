@@ -6,7 +6,7 @@ import torch
 
 from ..encoding import Point
 from ..latent import Latent
-from .interface import Network
+from .interface import SigmoidNetwork
 from .residual import SIZES, dense_decoder, dense_encoder
 
 
@@ -19,7 +19,7 @@ class Table52AESettings:
     latent: int = dataclasses.field(default=50, metadata={"min": 1, "max": 65_536})
 
 
-class Table52AE(Network):
+class Table52AE(SigmoidNetwork):
     """The network of ``ae50``: that of ``vae50``, whose encoder ends in J numbers instead of 2J."""
 
     def __init__(self, settings: Table52AESettings) -> None:
@@ -37,7 +37,3 @@ class Table52AE(Network):
     def encode(self, images: torch.Tensor) -> Point:
         """Latents of the images (N, C, H, W)."""
         return Point(self.encoder(images).float())
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images (N, C, H, W) in [0, 1] of the latents (N, J)."""
-        return torch.sigmoid(self.decoder(latents).float())

@@ -15,7 +15,7 @@ from torch import nn
 
 from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
-from .interface import Network
+from .interface import SigmoidNetwork
 from .residual import BOTTOM_FILTERS, SIZES, block_count, down_layers, up_layers
 
 SIDE = 8
@@ -30,7 +30,7 @@ class Table52MapSettings:
     prior_variance: float = dataclasses.field(default=1.0, metadata={"min": 1e-6, "max": 1e6})
 
 
-class Table52MapVAE(Network):
+class Table52MapVAE(SigmoidNetwork):
     """The network of ``vae8192``."""
 
     def __init__(self, settings: Table52MapSettings) -> None:
@@ -50,7 +50,3 @@ class Table52MapVAE(Network):
         """Posterior of each of the images (N, C, H, W)."""
         mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
         return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images (N, C, H, W) in [0, 1] of the latents (N, 128, 8, 8)."""
-        return torch.sigmoid(self.decoder(latents).float())

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
-from .interface import Network
+from .interface import SigmoidNetwork
 from .residual import BOTTOM_FILTERS, SIZES, block_count, dense_decoder, dense_encoder, down_layers, up_layers
 
 BOTTOM_SIDE = 8
@@ -40,7 +40,7 @@ class Table52MapSVAESettings:
     prior_variance: float = dataclasses.field(default=1.0, metadata={"min": 1e-6, "max": 1e6})
 
 
-class SpatialVAE(Network):
+class SpatialVAE(SigmoidNetwork):
     """A VAE whose encoder gives the numbers of low-rank matrix-variate normal maps, (N, 4, maps, d) flat or not."""
 
     def __init__(self, size: int, channels: int, latent: Latent) -> None:
@@ -61,10 +61,6 @@ class SpatialVAE(Network):
         mean = rows[..., :, None] * columns[..., None, :]
         log_variance = log_rows[..., :, None] + log_columns[..., None, :]
         return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images (N, C, H, W) in [0, 1] of the latents (N, maps, d, d)."""
-        return torch.sigmoid(self.decoder(latents).float())
 
 
 class Table52SVAE(SpatialVAE):

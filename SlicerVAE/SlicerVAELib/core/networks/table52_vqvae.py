@@ -12,6 +12,7 @@ from torch import nn
 from ..encoding import Codes
 from ..latent import Latent
 from .codebook import Codebook, CodeNetwork
+from .interface import SigmoidNetwork
 from .residual import BOTTOM_FILTERS, SIZES, STEM_FILTERS, block_count, down_layers, up_layers
 
 ADAPTED_STEM_FILTERS = 64
@@ -35,7 +36,7 @@ class Table52VQVAESettings(AdaptedVQVAESettings):
     grid: int = dataclasses.field(default=4, metadata={"choices": (4, 8)})
 
 
-class ResidualVQVAE(CodeNetwork):
+class ResidualVQVAE(SigmoidNetwork, CodeNetwork):
     """A VQ-VAE of ``blocks`` residual blocks on either side: an image of side S gives codes of side S / 2^(blocks + 1).
 
     The decoder is ResUp 128, ResUp 64, … → ConvUp → Conv: the blocks nearest to the codes stay.
@@ -66,10 +67,6 @@ class ResidualVQVAE(CodeNetwork):
     def encode(self, images: torch.Tensor) -> Codes:
         """Codes of the images (N, C, H, W)."""
         return self.codebook(self.encoder(images))
-
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Images (N, C, H, W) in [0, 1] of the codes' vectors (N, D, side, side)."""
-        return torch.sigmoid(self.decoder(latents).float())
 
 
 class Table52VQVAE(ResidualVQVAE):
