@@ -48,8 +48,9 @@ class ResidualVQVAE(SigmoidNetwork, CodeNetwork):
         side = settings.size // 2 ** (blocks + 1)
         shape = (settings.dimension, side, side)
         self._latent = Latent("codes", shape, grids=((side, side),), codebook_size=settings.codebook_size)
+        filters = BOTTOM_FILTERS if blocks else stem_filters
         self.encoder = nn.Sequential(
-            *down_layers(settings.channels, blocks, stem_filters), nn.Conv2d(BOTTOM_FILTERS, settings.dimension, 1)
+            *down_layers(settings.channels, blocks, stem_filters), nn.Conv2d(filters, settings.dimension, 1)
         )
         self.codebook = Codebook(settings.codebook_size, settings.dimension)
         self.decoder = nn.Sequential(*up_layers(settings.dimension, blocks, settings.channels))
@@ -82,11 +83,9 @@ class Table52VQVAE(ResidualVQVAE):
 class AdaptedVQVAE(ResidualVQVAE):
     """The network of ``vqvae_adpt``: Conv 64 → Res 128 → Res 256, and ResUp 128 → ResUp 64 → ConvUp → Conv.
 
-    That is at 256 pixels, with 32×32 codes. Smaller images drop the outer block, Res 128 and ResUp 64, as Table 5.2
-    does, so that the number of codes keeps its relation to the 50 latents that ``vae50`` has at every size; the block
-    beside the codes always stays. So there are 32×32 codes at 128 pixels too, and 16×16 at 64.
+    That is at 256 pixels. The 32×32 codes are kept at every size of image, as Table 5.2 keeps its 4×4: 128 pixels drop
+    the outer block, Res 128 and ResUp 64, and 64 pixels drop both.
     """
 
     def __init__(self, settings: AdaptedVQVAESettings) -> None:
-        blocks = max(1, block_count(settings.size, ADAPTED_GRID))
-        super().__init__(settings, blocks, ADAPTED_STEM_FILTERS)
+        super().__init__(settings, block_count(settings.size, ADAPTED_GRID), ADAPTED_STEM_FILTERS)
