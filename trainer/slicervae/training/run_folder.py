@@ -114,7 +114,9 @@ class RunFolder:
         write_bytes_atomically(self.path / "checkpoint.pt", buffer.getvalue())
         if state.rows:
             table = io.StringIO()
-            writer = csv.DictWriter(table, fieldnames=list(state.rows[0]), lineterminator="\n")
+            # Some terms have no value until a warm-up is over.
+            names = dict.fromkeys(name for row in state.rows for name in row)
+            writer = csv.DictWriter(table, fieldnames=list(names), lineterminator="\n")
             writer.writeheader()
             writer.writerows(state.rows)
             write_bytes_atomically(self.path / "metrics.csv", table.getvalue().encode())
