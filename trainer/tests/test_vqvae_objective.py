@@ -197,7 +197,9 @@ def test_the_start_makes_do_with_fewer_vectors_than_codes():
     assert codebook.vectors.isfinite().all()
 
 
-def test_a_dead_code_begins_anew_at_a_vector_of_the_batch():
+@pytest.mark.parametrize(("batch", "steps"), [(200, 10), (4, 20)])
+def test_a_dead_code_begins_anew_at_a_vector_of_the_batch(batch, steps):
+    """After ten steps of at least as many vectors as codes, or twice as many of half as many vectors."""
     generator = torch.Generator().manual_seed(9)
     rows = torch.randn(200, 3, generator=generator)
     codebook = Codebook(8, 3)
@@ -206,9 +208,10 @@ def test_a_dead_code_begins_anew_at_a_vector_of_the_batch():
         codebook.vectors[2:4] = 1e3  # where no vector ever comes
         learning.sums[2:4] = learning.counts[2:4, None] * 1e3
     before = codebook.vectors.detach().clone()
-    for step in range(20):
+    for step in range(steps):
         assert codebook.vectors[2:4].min() > 900
-        learning.observe(codes_of(codebook, rows), draws(step))
+        seen = rows[torch.arange(step * batch, (step + 1) * batch) % len(rows)]
+        learning.observe(codes_of(codebook, seen), draws(step))
         learning.update(codebook)
     assert learning.figures()["usage"] == 6 / 8
     distances = torch.cdist(codebook.vectors[2:4].detach(), rows)

@@ -29,13 +29,14 @@ class CodebookSettings:
     ``codebook`` "average" sets each code to the moving average, of factor ``codebook_average``, of the vectors that it
     stands for (van den Oord et al., appendix A.1); "loss" draws it to them by the gradient of ‖sg[z] − e‖², as source
     000 does (eq. 4.12). A code that no vector chose in ``restart_after`` steps is dead and begins anew at one of the
-    batch's vectors (0: never). While the encoder is young the scale of its vectors grows within some tens of steps, and
-    a moving average that waits for its own memory to fade leaves most codes behind.
+    batch's vectors (0: never); a step of fewer vectors than there are codes counts as the fraction that they are. While
+    the encoder is young the scale of its vectors grows within some tens of steps, and a moving average that waits for
+    its own memory to fade leaves most codes behind.
     """
 
     codebook: Literal["average", "loss"] = "average"
     codebook_average: float = dataclasses.field(default=0.99, metadata={"min": 0.0, "max": 0.99999})
-    restart_after: int = dataclasses.field(default=20, metadata={"min": 0, "max": 1_000_000})
+    restart_after: int = dataclasses.field(default=10, metadata={"min": 0, "max": 1_000_000})
 
 
 class CodebookLearning(nn.Module):
@@ -43,7 +44,7 @@ class CodebookLearning(nn.Module):
 
     ``counts`` (K,) and ``sums`` (K, D) are moving averages, per step, of how many vectors each code stands for and of
     their sum; ``unchosen_steps`` (K,) counts the steps since each code was last chosen, ``idle_steps`` (K,) those since
-    it was last chosen or began anew.
+    it was last chosen or began anew, as ``CodebookSettings`` counts them.
     """
 
     started: torch.Tensor
@@ -60,7 +61,7 @@ class CodebookLearning(nn.Module):
         self.register_buffer("counts", torch.zeros(size))
         self.register_buffer("sums", torch.zeros(size, dimension))
         self.register_buffer("unchosen_steps", torch.full((size,), USAGE_WINDOW))
-        self.register_buffer("idle_steps", torch.zeros(size, dtype=torch.long))
+        self.register_buffer("idle_steps", torch.zeros(size))
         # Between a forward pass and the step's end, one of each part of the batch; no buffers, because every process
         # has its own.
         self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -90,8 +91,8 @@ class CodebookLearning(nn.Module):
         """Take note of one part of a batch."""
         rows, size = rows_of(codes.continuous.detach()), len(self.counts)
         self._seen.append(_statistics(rows, codes.indices.flatten(), size))
-        error = rows_of((codes.continuous - codes.quantised).detach()).square().sum(dim=1)
-        self._spare.append(_random_rows(rows, size, draws, error))
+        distance = rows_of((codes.continuous - codes.quantised).detach()).norm(dim=1)
+        self._spare.append(_random_rows(rows, size, draws, distance))
 
     @torch.no_grad()
     def update(self, codebook: Codebook) -> None:
@@ -104,8 +105,8 @@ class CodebookLearning(nn.Module):
         sums = summed(torch.stack([sums for _, sums in self._seen]).sum(dim=0))
         self.counts.lerp_(counts, self._weight)
         self.sums.lerp_(sums, self._weight)
-        for steps in (self.unchosen_steps, self.idle_steps):
-            steps.add_(1).masked_fill_(counts > 0, 0)
+        self.unchosen_steps.add_(1).masked_fill_(counts > 0, 0)
+        self.idle_steps.add_(counts.mean().clamp_max(1)).masked_fill_(counts > 0, 0)
         if self.settings.codebook == "average":
             total = self.counts.sum()
             smoothed = (self.counts + SMOOTHING) / (total + len(self.counts) * SMOOTHING) * total
@@ -155,7 +156,8 @@ def _random_rows(
     """At most ``most`` of the rows (M, D) in random order, and the random keys that they are ordered by.
 
     ``weights`` (M,) make a row so much likelier to come early: a code that begins anew should go where the others are
-    far, as in k-means++, and not to one more patch of background.
+    far, and not to one more patch of background. (The distance itself spreads the codes wider over the data than its
+    square, which k-means++ takes and which favours outliers that no other patient has.)
     """
     # The smallest of exponential times of rates w falls on a row with a probability in proportion to w.
     times = -torch.log1p(-draws.uniform((len(rows),)).to(rows.device))
