@@ -34,6 +34,12 @@ def averaged(value: torch.Tensor) -> torch.Tensor:
     return summed(value) / process_count()
 
 
+def copied_from_first(value: torch.Tensor) -> None:
+    """Make the tensor, in place, what it is in the first process."""
+    if process_count() > 1:
+        distributed.broadcast(value, src=0)
+
+
 def gathered(rows: torch.Tensor) -> torch.Tensor:
     """The rows (n, …) of all processes, one process after the other; n is the same in each. Without a gradient."""
     if process_count() == 1:

@@ -10,6 +10,7 @@ import yaml
 
 from SlicerVAELib.core.errors import UserError, nearest
 from SlicerVAELib.core.manifest import NetworkDescription
+from SlicerVAELib.core.networks import families
 from SlicerVAELib.core.records import from_data, to_data
 
 from .objectives import ObjectiveSettings
@@ -153,12 +154,21 @@ def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
 def parse_recipe(text: str, where: str, changes: Iterable[str] = ()) -> Recipe:
     """The recipe in a YAML text, with changes as in ``load_recipe``. Raises UserError for what is not one."""
     try:
-        data = to_data(from_data(Recipe, yaml.load(text, _Loader), where))
+        data = to_data(_with_defaults(from_data(Recipe, yaml.load(text, _Loader), where), where))
     except yaml.YAMLError:
         raise UserError(f"{where} is not valid YAML; write it anew or take it from the package.") from None
     for change in changes:
         _apply(data, change)
     return _with_channels(from_data(Recipe, data, "the recipe with your settings"))
+
+
+def _with_defaults(recipe: Recipe, where: str) -> Recipe:
+    """The recipe with every setting of its network, so that each can be changed and is kept with the run."""
+    network = recipe.network
+    if network.family not in families:
+        raise UserError(f"{where}, network: there is no family '{network.family}'; {nearest(network.family, families)}")
+    settings = to_data(from_data(families[network.family].settings, network.settings, f"{where}, network"))
+    return dataclasses.replace(recipe, network=dataclasses.replace(network, settings=settings))
 
 
 def _with_channels(recipe: Recipe) -> Recipe:

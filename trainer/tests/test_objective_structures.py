@@ -91,7 +91,10 @@ def test_dice_is_the_hand_written_one_and_perfect_for_the_truth(batch):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_loss_is_the_sum_of_its_terms(network, batch, loss):
     settings = StructuresSettings(structure_loss=loss, structure_weight=0.7, beta=3.0)
-    terms = StructuresObjective(network, settings)(batch, moment())
+    objective = StructuresObjective(network, settings)
+    objective(batch, moment())
+    objective.after_step(moment())
+    terms = objective(batch, moment())
     posterior, images, logits = structures_of(network, batch)
     target = batch.images[:, 1:]
     classes = target.argmax(dim=1)
@@ -130,6 +133,20 @@ def test_the_gradient_is_that_of_finite_differences(batch, loss):
     assert (above - below) / (2 * step) == pytest.approx(analytic, rel=1e-2)
 
 
+@pytest.mark.parametrize(("loss", "weight"), zip(LOSSES, (1 + math.log(3), 1.0, 1.0), strict=True))
+def test_in_the_first_step_all_classes_weigh_the_same(network, loss, weight):
+    objective = StructuresObjective(network, StructuresSettings(structure_loss=loss))
+    torch.testing.assert_close(objective._weights(64**2), torch.full((3,), weight))
+
+
+def test_a_step_that_counts_no_pixel_teaches_nothing(network, batch):
+    objective = StructuresObjective(network, StructuresSettings())
+    for kept in (None, torch.zeros(4, 1, 64, 64)):
+        objective(Batch(batch.images, kept), moment())
+        objective.after_step(moment())
+    torch.testing.assert_close(objective.shares, batch.images[:, 1:].mean(dim=(0, 2, 3)))
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_nothing_is_infinite_where_the_network_is_sure_and_wrong(network, loss):
     images = torch.zeros(2, 4, 64, 64)
@@ -138,7 +155,7 @@ def test_nothing_is_infinite_where_the_network_is_sure_and_wrong(network, loss):
     logits = torch.full((2, 3, 64, 64), -500.0)
     logits[:, 0] = 500.0  # p of the true class is 0 in single precision
     logits.requires_grad_()
-    objective._learn_shares(Batch(images))
+    objective.shares.copy_(torch.tensor([0.0, 0.0, 1.0]))
     value, dice = objective._structure_loss(Batch(images), logits)
     value.sum().backward()
     assert torch.isfinite(value).all()
@@ -160,8 +177,11 @@ def test_shares_follow_the_training_batches_and_are_kept(network, batch):
     first, second = phantom_batch(2), phantom_batch(2, small=5)
     of = [part.images[:, 1:].mean(dim=(0, 2, 3)) for part in (first, second)]
     objective(first, moment())
+    objective.after_step(moment())
     torch.testing.assert_close(objective.shares, of[0])
     objective(second, moment())
+    torch.testing.assert_close(objective.shares, of[0])  # a step's weights are those from before it
+    objective.after_step(moment())
     torch.testing.assert_close(objective.shares, 0.99 * of[0] + 0.01 * of[1])
     before = objective.shares.clone()
     objective.measure(batch)
@@ -215,6 +235,7 @@ def test_a_structure_of_a_few_pixels_is_learned():
         assert torch.isfinite(terms.loss)
         terms.loss.backward()
         optimizer.step()
+        objective.after_step(moment(step))
     network.eval()
     with torch.inference_mode():
         found = network.reconstruct(batch.images)[:, 1:].argmax(dim=1)

@@ -26,7 +26,7 @@ def returned(network, latents):
 
 
 def terms_by_hand(network, images):
-    """Every term with all its gradients, by the formulas alone."""
+    """Every term with all its gradients, by equations 4.6 to 4.9 alone, squares as means over their numbers."""
     epsilon, prior = noise(COUNT, calls=2)
     prior = prior * 2.0**0.5
     posterior = network.encode(images)
@@ -36,9 +36,9 @@ def terms_by_hand(network, images):
     return {
         "mse": ((network.decode(mean) - images) ** 2).mean(),
         "kl": divergence,
-        "prior_latents": ((returned(network, prior) - prior) ** 2).mean(),
-        "image_latents": ((returned(network, mean.detach()) - mean.detach()) ** 2).mean(),
-        "noisy_latents": (noisy**2).mean(),
+        "prior_latents": ((returned(network, prior) - prior) ** 2).mean() / 2,
+        "image_latents": ((returned(network, mean.detach()) - mean.detach()) ** 2).mean() / 2,
+        "noisy_latents": (noisy**2).mean() / 2,
     }
 
 
@@ -48,7 +48,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(network, batch):
     for name, value in expected.items():
         torch.testing.assert_close(terms.parts[name], value)
     whole = (
-        expected["mse"]
+        expected["mse"] / 2
         + 0.3 * expected["prior_latents"]
         + 0.2 * expected["image_latents"]
         + 0.7 * expected["noisy_latents"]
@@ -62,35 +62,34 @@ def test_only_the_reconstruction_and_the_noisy_latents_train_the_decoder(network
     trained = [weight.grad.clone() for weight in network.decoder.parameters()]
     network.zero_grad()
     expected = terms_by_hand(network, batch.images)
-    (expected["mse"] + 0.7 * expected["noisy_latents"]).backward()
+    (expected["mse"] / 2 + 0.7 * expected["noisy_latents"]).backward()
     for gradient, weight in zip(trained, network.decoder.parameters(), strict=True):
         torch.testing.assert_close(gradient, weight.grad)
     assert max(float(gradient.abs().max()) for gradient in trained) > 1e-3
 
 
-def test_the_encoder_follows_all_terms_but_the_noisy_latents_own_encoder(network, batch):
-    objective = VPGAObjective(network, VPGASettings(prior_latents=0.3, image_latents=0.2, noisy_latents=0.0, kl=0.05))
-    objective(batch, moment()).loss.backward()
+def test_the_encoder_follows_all_terms(network, batch):
+    VPGAObjective(network, WEIGHTS)(batch, moment()).loss.backward()
     fixed = network.encode(batch.images).mean.detach()  # L_lr,H takes its latents as constants
 
     def loss():
         parts = terms_by_hand(network, batch.images)
-        latents = ((returned(network, fixed) - fixed) ** 2).mean()
-        return parts["mse"] + 0.3 * parts["prior_latents"] + 0.2 * latents + 0.05 / LATENT * parts["kl"]
+        latents = 0.2 * ((returned(network, fixed) - fixed) ** 2).mean() / 2
+        others = 0.3 * parts["prior_latents"] + 0.7 * parts["noisy_latents"] + 0.05 / LATENT * parts["kl"]
+        return parts["mse"] / 2 + latents + others
 
-    for weight, index in ((network.encoder[0].weight, (1, 0, 2, 2)), (network.encoder[4].bias, (LATENT + 1,))):
+    biases = ((network.encoder[4].bias, (index,)) for index in (0, LATENT + 1))  # of a mean and of a variance
+    for weight, index in ((network.encoder[0].weight, (1, 0, 2, 2)), *biases):
         assert float(weight.grad[index]) == pytest.approx(finite_difference(loss, weight, index), rel=1e-5)
 
 
-def test_the_noisy_latents_train_the_encoder_through_its_deviation_alone(network, batch):
+def test_the_noisy_latents_train_encoder_and_decoder(network, batch):
     objective = VPGAObjective(network, VPGASettings(prior_latents=0, image_latents=0, noisy_latents=1.0, kl=0))
-    objective(batch, moment()).loss.backward()
-    with_noise = network.encoder[4].weight.grad.clone()
-    network.zero_grad()
-    terms_by_hand(network, batch.images)["mse"].backward()
-    difference = with_noise - network.encoder[4].weight.grad
-    assert float(difference[:LATENT].abs().max()) < 1e-12
-    assert float(difference[LATENT:].abs().max()) > 1e-6
+    ours = torch.autograd.grad(objective(batch, moment()).parts["noisy_latents"], list(network.parameters()))
+    theirs = torch.autograd.grad(terms_by_hand(network, batch.images)["noisy_latents"], list(network.parameters()))
+    for gradient, expected in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(gradient, expected)
+    assert float(ours[0].abs().max()) > 1e-6
 
 
 def test_running_statistics_are_those_of_the_images_and_their_reconstructions(network, batch):
@@ -111,10 +110,10 @@ def test_the_validation_loss_is_that_of_the_means(network, batch):
     objective = VPGAObjective(network, WEIGHTS)
     measured = objective.measure(batch)
     mean = network.encode(batch.images).mean
-    latents = ((returned(network, mean) - mean) ** 2).mean(dim=1)
+    latents = ((returned(network, mean) - mean) ** 2).mean(dim=1) / 2
     torch.testing.assert_close(measured["image_latents"], latents)
     means = {name: float(values.detach().mean()) for name, values in measured.items()}
-    expected = means["mse"] + 1.2 * means["image_latents"] + 0.05 / LATENT * means["kl"]
+    expected = means["mse"] / 2 + 1.2 * means["image_latents"] + 0.05 / LATENT * means["kl"]
     assert objective.judge(means) == pytest.approx(expected)
 
 

@@ -1,5 +1,6 @@
 """Every recipe of the specification's table: its published sizes, and that it builds, trains and reconstructs."""
 
+import dataclasses
 import json
 import math
 
@@ -10,9 +11,9 @@ from slicervae.cli import main
 from slicervae.data.batch import Batch
 from slicervae.draws import Draws
 from slicervae.objectives import Moment, objective_for
-from slicervae.recipe import load_recipe
+from slicervae.recipe import load_recipe, parse_recipe
 from SlicerVAELib.core.errors import UserError
-from SlicerVAELib.core.networks import Network, build
+from SlicerVAELib.core.networks import Network, build, families
 
 TABLE = [
     "ae50",
@@ -65,6 +66,18 @@ def test_every_recipe_of_the_table_is_there(rows):
 )
 def test_parameters_are_as_published(rows, name, encoder, decoder):
     assert (rows[name]["encoder_parameters"], rows[name]["decoder_parameters"]) == (encoder, decoder)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_setting_of_its_network_can_be_changed_and_is_kept(name):
+    recipe = load_recipe(name)
+    kept = parse_recipe(recipe.to_yaml(), "the run's recipe")
+    assert kept == recipe
+    settings = dataclasses.fields(families[recipe.network.family].settings)
+    assert {field.name for field in settings} == recipe.network.settings.keys()
+    if "prior_variance" in recipe.network.settings:
+        changed = load_recipe(name, ["prior_variance=2.5"])
+        assert changed.network.settings == {**recipe.network.settings, "prior_variance": 2.5}
 
 
 @pytest.mark.parametrize(("size", "encoder", "decoder"), [(128, 2_545_196, 1_302_593), (64, 2_497_868, 1_291_601)])

@@ -19,6 +19,7 @@ from SlicerVAELib.core.errors import Cancelled, UserError
 from SlicerVAELib.core.progress import Cancel, ignore
 
 RECIPE = ("size=64", "latent=8", "batch_size=8", "epochs=3")
+LONGER = (*RECIPE[:-1], "epochs=6")  # long enough to be stopped before the end
 
 
 def weights_of(run):
@@ -38,6 +39,13 @@ def assert_same_run(run, other):
 def uninterrupted(mr_cohort, tmp_path_factory):
     run = tmp_path_factory.mktemp("uninterrupted") / "run"
     fit(load_recipe("vae50", RECIPE), mr_cohort, run, seed=7, listener=ignore, cancel=Cancel())
+    return run
+
+
+@pytest.fixture(scope="module")
+def longer(mr_cohort, tmp_path_factory):
+    run = tmp_path_factory.mktemp("longer") / "run"
+    fit(load_recipe("vae50", LONGER), mr_cohort, run, seed=7, listener=ignore, cancel=Cancel())
     return run
 
 
@@ -87,11 +95,20 @@ def test_a_cancelled_run_goes_on_bit_for_bit(mr_cohort, uninterrupted, tmp_path,
     assert_same_run(uninterrupted, tmp_path / "run")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_process_can_be_resumed_from_the_command_line(mr_cohort, uninterrupted, tmp_path, how):
+# A Ctrl-C, and SIGKILL while the first images are prepared, within the first epoch, and after a checkpoint.
+@pytest.mark.parametrize(
+    ("how", "sign"),
+    [
+        (signal.SIGINT, "metrics.csv"),
+        (signal.SIGKILL, "recipe.yaml"),
+        (signal.SIGKILL, "tensorboard"),
+        (signal.SIGKILL, "metrics.csv"),
+    ],
+)
+def test_a_stopped_process_can_be_resumed_from_the_command_line(mr_cohort, longer, tmp_path, how, sign):
     run = tmp_path / "run"
     words = [sys.executable, "-m", "slicervae", "fit", "vae50", "--out", str(run)]
-    settings = [word for change in RECIPE for word in ("--set", change)]
+    settings = [word for change in LONGER for word in ("--set", change)]
     process = subprocess.Popen(
         [*words, "--data", str(mr_cohort), "--seed", "7", *settings],
         stderr=subprocess.PIPE,
@@ -99,16 +116,16 @@ def test_a_stopped_process_can_be_resumed_from_the_command_line(mr_cohort, unint
         env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
     deadline = time.monotonic() + 120
-    while not (run / "metrics.csv").exists() and process.poll() is None and time.monotonic() < deadline:
+    while not (run / sign).exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(how)
     error = process.communicate(timeout=60)[1]
-    if how is signal.SIGINT and process.returncode != 0:  # it may just have finished
-        assert process.returncode == 130
+    assert process.returncode == (130 if how is signal.SIGINT else -how)
+    if how is signal.SIGINT:
         assert "--resume" in error
-    assert not list(run.glob("*.tmp")) or how is signal.SIGKILL
+        assert not list(run.glob("*.tmp"))
     assert main([*words[3:], "--resume"]) == 0
-    assert_same_run(uninterrupted, run)
+    assert_same_run(longer, run)
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(uninterrupted, tmp_path):
@@ -130,7 +147,12 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(uninterrup
         (["fit", "vae50", "--data", "EMPTY", "--out", "RUN"], "EMPTY"),
         (["fit", "vae50", "--data", "COHORT", "--out", "DONE"], "holds a run already"),
         (["fit", "vae50", "--data", "COHORT", "--out", "FULL"], "is not empty"),
+        (["fit", "vae50", "--data", "EMPTY", "--out", "FULL"], "is not empty"),
+        (["fit", "vae50", "--data", "EMPTY", "--out", "FULL/thesis.txt/run"], "can't be written"),
+        (["fit", "vae50", "--data", "EMPTY", "--out", "RUN", "--set", "accumulate=64"], "smaller training.accumulate"),
         (["fit", "vae50", "--resume", "--out", "RUN"], "no run to resume"),
+        (["fit", "ae50", "--resume", "--out", "DONE"], "is a run of vae50, not of ae50"),
+        (["fit", "vae50", "--resume", "--out", "DONE", "--max-epochs", "9", "--precision", "bfloat16"], "keeps to it"),
         (["fit", "vae50", "--resume", "--out", "DONE", "--set", "size=128"], "keeps its settings"),
         (["fit", "vae50", "--data", "COHORT", "--out", "RUN", "--device", "cuda:9"], "no device 'cuda:9'"),
         (["fit", "vae50", "--data", "COHORT", "--out", "RUN", "--set", "size=100"], "64, 128, 256"),
@@ -144,7 +166,7 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(words, sentence, mr_co
     (tmp_path / "FULL").mkdir()
     (tmp_path / "FULL" / "thesis.txt").write_text("precious")
     places = {"COHORT": str(mr_cohort), "DONE": str(small_run)}
-    real = [places.get(word, str(tmp_path / word) if word.isupper() else word) for word in words]
+    real = [places.get(word, str(tmp_path / word) if word[:4].isupper() else word) for word in words]
     before = sorted(small_run.iterdir())
     assert main(real) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
@@ -169,4 +191,10 @@ def test_a_full_disk_ends_training_in_one_sentence(mr_cohort, uninterrupted, tmp
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "checkpoint.pt" in done.stderr.splitlines()[-1]
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["recipe.yaml", "run.json", "tensorboard"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "metrics.csv",
+        "recipe.yaml",
+        "run.json",
+        "tensorboard",
+        "timing.json",
+    ]

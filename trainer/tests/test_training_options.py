@@ -12,7 +12,7 @@ from slicervae.recipe import load_recipe
 from slicervae.training.fit import fit, resume
 from slicervae.training.loop import Training
 from slicervae.training.place import launched
-from slicervae.training.prior_images import draw_prior_images
+from slicervae.training.prior_images import draw_prior_images, reason_against
 from slicervae.training.run_folder import RunFolder
 from SlicerVAELib.core.engine import Hardware
 from SlicerVAELib.core.errors import Cancelled, UserError
@@ -111,6 +111,30 @@ def test_images_of_the_prior_are_decoded_draws_of_training_posteriors():
     posterior = network.eval().encode(images.images[picked])
     expected = network.decode(posterior.mean + torch.exp(posterior.log_variance / 2) * noise)
     torch.testing.assert_close(drawn, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_structures_of_the_prior_are_one_class_a_pixel_the_most_probable():
+    torch.manual_seed(0)
+    network = build("conv_pool_structures", {"size": 64, "structures": 2, "filters": 2, "latent": 3})
+    images = ImagesInMemory(torch.rand(3, 4, 64, 64))
+    drawn = draw_prior_images(network, images, 5, torch.Generator().manual_seed(1), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(1)
+    picked, noise = torch.randint(3, (5,), generator=generator), torch.randn(5, 3, generator=generator)
+    with torch.inference_mode():
+        decoded = network.eval().decode(network.encode(images.images[picked]).draw(noise))
+    torch.testing.assert_close(drawn[:, :1], decoded[:, :1], atol=1e-5, rtol=1e-4)
+    assert set(drawn[:, 1:].unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(drawn[:, 1:].sum(dim=1), torch.ones(5, 64, 64))
+    assert (drawn[:, 1:].argmax(dim=1) == decoded[:, 1:].argmax(dim=1)).float().mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("family", "refused"), [("table52_vqvae", True), ("table52_ae", True), ("table52_vae", False), ("chvae", False)]
+)
+def test_only_posteriors_can_be_drawn_from_for_the_prior(family, refused):
+    reason = reason_against(build(family, {"size": 64}))
+    assert ("Gaussian" in reason) == refused
+    assert bool(reason) == refused
 
 
 def test_joined_images_keep_their_order_and_masks():

@@ -13,11 +13,13 @@ BOUNDED_GROWTH = 1.5
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What one trial gave; errors are means over pixels in [0, 1], of images that hold anything.
+    """What one trial gave; errors are means over pixels in [0, 1], those of the test over slices that hold anything.
 
-    ``divergence`` is empty, or says how the training ended badly. ``kl_growth`` is the KL divergence of the last epoch
-    to that at two thirds of the training; it and ``kl`` are 0 for a model without one, as ``perplexity`` and ``usage``
-    (the share of the codebook in use on validation images) are without codes.
+    ``divergence`` is empty, or says how the training ended badly. ``train_mse`` is that of the last epoch, the test's
+    figures those of the weights that validated best. ``kl_growth`` is the KL divergence of the last epoch to that at
+    two thirds of the training; it and ``kl`` (in nats) are 0 for a model without one, as ``perplexity`` and ``usage``
+    (the share of the codebook in use on validation images) are without codes. ``steps_per_s`` counts computing alone;
+    ``computing_share`` is the computing's share of the time without validation. Both are 0 where they are not known.
     """
 
     trial: Trial
@@ -41,9 +43,11 @@ class Outcome:
             return f"{name} {self.divergence} | | | | | | |"
         code = f"{self.perplexity:.0f} ({100 * self.usage:.0f} %)" if self.perplexity else ""
         kl = f"{self.kl:.1f} (×{self.kl_growth:.2f})" if self.kl else ""
+        pace = f"{self.steps_per_s:.2f}" if self.steps_per_s else ""
+        share = f"{100 * self.computing_share:.0f} %" if self.computing_share else ""
         return (
-            f"{name} {self.train_mse:.5f} | {self.test_mse:.5f} | {self.test_ms_ssim:.3f} | {kl} | {code} "
-            f"| {self.steps_per_s:.2f} | {100 * self.computing_share:.0f} % |"
+            f"{name} {self.train_mse:.5f} | {self.test_mse:.5f} | {self.test_ms_ssim:.3f} | {kl} | {code} | {pace} "
+            f"| {share} |"
         )
 
 
@@ -53,15 +57,18 @@ TABLE_HEADER = (
 )
 
 
-def report(outcomes: Sequence[Outcome], speed: Sequence[Figure]) -> str:
-    """The tables and targets as Markdown."""
+def report(outcomes: Sequence[Outcome], speed: Sequence[Figure] = (), left_out: Sequence[Trial] = ()) -> str:
+    """The tables and targets as Markdown, and which trials have no outcome yet."""
     parts = []
     for cohort, title in COHORT_TITLES.items():
         own = [outcome for outcome in outcomes if outcome.trial.cohort == cohort]
         if own:
             parts.append(f"### {title[0].upper()}{title[1:]}\n\n{TABLE_HEADER}\n" + "\n".join(o.line for o in own))
     figures = [figure.line for figure in (*targets(outcomes), *speed)]
-    parts.append("### Targets\n\n" + "\n".join([HEADER, *figures]))
+    if figures:
+        parts.append("### Targets\n\n" + "\n".join([HEADER, *figures]))
+    if left_out:
+        parts.append("### Left out\n\n" + "\n".join(f"- {trial.name}" for trial in left_out))
     return "\n\n".join(parts) + "\n"
 
 
@@ -80,14 +87,16 @@ def targets(outcomes: Sequence[Outcome]) -> list[Figure]:
         ):
             if name in mse and other in mse:
                 figures.append(Figure(f"{title}: test MSE of {name} to {other}", mse[name] / mse[other], "×", most))
-        usage = [o.usage for o in outcomes if o.trial.cohort == cohort and o.trial.recipe == "vqvae_adpt" and o.usage]
+        adaptive = [o for o in outcomes if o.trial.cohort == cohort and o.trial.recipe == "vqvae_adpt"]
+        usage = [outcome.usage for outcome in adaptive if not outcome.divergence]
         if usage:
             what = f"{title}: codebook usage of vqvae_adpt"
             figures.append(Figure(what, 100 * statistics.mean(usage), "%", 90, "at least"))
     if outcomes:
         figures.append(Figure("trainings that diverged", sum(bool(o.divergence) for o in outcomes), "", 0))
-        growth = max((o.kl_growth for o in outcomes), default=0.0)
-        figures.append(Figure("largest growth of KL in the last third of a training", growth, "×", BOUNDED_GROWTH))
+    growth = [outcome.kl_growth for outcome in outcomes if outcome.kl]
+    if growth:
+        figures.append(Figure("largest growth of KL in the last third of a training", max(growth), "×", BOUNDED_GROWTH))
     return figures
 
 

@@ -5,32 +5,41 @@ structures: the masks that rtvae_structures reconstructs, for its three losses."
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from ..benchmarks.budgets import CUBE_STEPS, FULL_SEEDS, FULL_SIDE, FULL_STEPS, SMALL_STEPS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the benchmarks and their options."""
     kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    engine = kinds.add_parser("engine", help="reconstruction, resampling, worker and start-up")
-    _add_runs(engine)
+    layout = parser.formatter_class
+    engine = kinds.add_parser("engine", help="reconstruction, resampling, worker and start-up", formatter_class=layout)
+    _add_runs(engine, least=1, what="repetitions of each timing")
     engine.set_defaults(measure=_engine)
     recipes = kinds.add_parser(
-        "recipes", help="train every recipe on brain MR and phantoms; Ctrl-C stops, the same command goes on"
+        "recipes",
+        help="train every recipe on brain MR and phantoms; Ctrl-C stops, the same command goes on",
+        formatter_class=layout,
     )
     recipes.add_argument(
         "--budget",
         choices=("small", "full"),
         default="small",
-        help="small: all recipes, 300 steps, smallest size; full: those with targets, 2000 steps at 128², 3 seeds",
+        help=f"small: all recipes, {SMALL_STEPS} steps ({CUBE_STEPS} on cubes) at their smallest size; "
+        f"full: those with targets, {FULL_STEPS} steps at {FULL_SIDE}², {FULL_SEEDS} seeds",
     )
     recipes.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the open_ms data")
     recipes.add_argument("--out", type=Path, default=Path("runs/recipes"), metavar="DIR", help="folder of the trials")
     recipes.add_argument("--recipe", action="append", default=[], metavar="NAME", help="only this one; may be repeated")
     recipes.add_argument("--cohort", choices=("mr", "phantom"), help="only this one")
-    _add_runs(recipes)
+    _add_runs(recipes, least=0, what="repetitions of the timing of training, 0 to leave it out")
     recipes.set_defaults(measure=_recipes)
     structures = kinds.add_parser(
-        "structures", help="structures of unseen phantoms from 12 latents; Ctrl-C stops, the same command goes on"
+        "structures",
+        help="structures of unseen phantoms from 12 latents; Ctrl-C stops, the same command goes on",
+        formatter_class=layout,
     )
     structures.add_argument(
         "--out", type=Path, default=Path("runs/structures"), metavar="DIR", help="results and cohort"
@@ -40,22 +49,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     structures.set_defaults(measure=_structures)
 
 
-def _add_runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions of each timing")
+def _add_runs(parser: argparse.ArgumentParser, least: int, what: str) -> None:
+    parser.add_argument("--runs", type=_at_least(least), default=5, metavar="N", help=what)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least {least}")
+        return int(text)
+
+    return number
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure."""
+    _show(options.measure(options), getattr(options, "runs", 0))
+
+
+def _show(text: str, runs: int) -> None:
     import os
     import platform
 
     import torch
 
-    text = options.measure(options)
-    runs = f", medians of {options.runs} runs" if "runs" in options else ""
+    medians = f", medians of {runs} runs" if runs else ""
     sys.stdout.write(
         f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
-        f"{runs}\n\n{text}"
+        f"{medians}\n\n{text}"
     )
 
 
@@ -70,16 +91,25 @@ def _engine(options: argparse.Namespace) -> str:
 
 
 def _recipes(options: argparse.Namespace) -> str:
+    from SlicerVAELib.core.errors import Cancelled
+
     from ..benchmarks.outcomes import report
-    from ..benchmarks.recipes import run_trials, speed
+    from ..benchmarks.recipes import finished, run_trials, speed
     from ..benchmarks.trials import trials_of
     from ..console import cancel_on_interrupt, progress_bar
 
-    trials = [t for t in trials_of(options.budget, options.recipe) if options.cohort in (None, t.cohort)]
-    with progress_bar("Training") as listener, cancel_on_interrupt("Stopped; the same command goes on.") as cancel:
-        outcomes = run_trials(trials, options.data, options.out, listener, cancel)
-    with progress_bar("Timing") as listener:
-        figures = speed(options.data, options.out, options.runs, listener)
+    trials = trials_of(options.budget, options.recipe, options.cohort)
+    try:
+        with cancel_on_interrupt("Stopped; the same command goes on.") as cancel:
+            with progress_bar("Training") as listener:
+                outcomes = run_trials(trials, options.data, options.out, listener, cancel)
+            with progress_bar("Timing") as listener:
+                figures = speed(options.data, options.out, options.runs, listener, cancel)
+    except Cancelled:
+        outcomes = finished(trials, options.out)
+        there = {outcome.trial for outcome in outcomes}
+        _show(report(outcomes, left_out=[trial for trial in trials if trial not in there]), 0)
+        raise
     return report(outcomes, figures)
 
 

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
         changes.append(f"training.epochs={options.max_epochs}")
     recipe = load_recipe(options.recipe, changes)
     hardware = dataclasses.replace(hardware_of(options), precision=options.precision)
-    again = f"slicervae fit {options.recipe} --out {options.out} --resume"
+    again = f"slicervae fit {options.recipe} --out {options.out} --resume{_place_in_words(options)}"
     with (
         progress_bar(f"Training {recipe.name}") as listener,
         cancel_on_interrupt(f"Stopped; '{again}' goes on.") as cancel,
@@ -113,3 +113,10 @@ def run(options: argparse.Namespace) -> None:
         f"{validation}.\n"
         f"Next: slicervae export {options.out} --out BUNDLE\n"
     )
+
+
+def _place_in_words(options: argparse.Namespace) -> str:
+    """The options that a run doesn't keep, as they were given."""
+    given = {"--cache": options.cache, "--device": None if options.device == "auto" else options.device}
+    words = [f" {name} {value}" for name, value in given.items() if value is not None]
+    return "".join([*words, *([" --compile"] if options.compile else [])])

@@ -79,18 +79,26 @@ class Objective(nn.Module, abc.ABC):
         return {}
 
 
+def unrounded(values: torch.Tensor) -> torch.Tensor:
+    """The values in float32 at least: half precision can't hold a sum over an image's pixels."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def squared_error(batch: Batch, reconstructions: torch.Tensor, channels: int | None = None) -> torch.Tensor:
-    """Mean squared error of each image over the pixels that count, (N,); of the first ``channels`` where given."""
-    squared = (batch.images[:, :channels] - reconstructions[:, :channels]).square()
+    """Mean squared error of each image over the pixels that count, (N,); of the first ``channels`` where given.
+
+    It is float32 where the images or their reconstructions have half precision.
+    """
+    squared = (unrounded(batch.images[:, :channels]) - unrounded(reconstructions[:, :channels])).square()
     if batch.kept is None:
         return squared.flatten(1).mean(dim=1)
-    weights = batch.kept.expand_as(squared).flatten(1)
+    weights = unrounded(batch.kept).expand_as(squared).flatten(1)
     return (squared.flatten(1) * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
 
 
 def pixels_counted(batch: Batch, channels: int | None = None) -> torch.Tensor:
-    """Number of values of each image that count in the loss, (N,)."""
+    """Number of values of each image that count in the loss, (N,), in float32 at least."""
     values = batch.images[:, :channels]
     if batch.kept is None:
-        return values.new_full((len(values),), float(values[0].numel()))
-    return batch.kept.flatten(1).sum(dim=1) * values.shape[1]
+        return unrounded(values.new_empty(len(values))).fill_(values.shape[1:].numel())
+    return unrounded(batch.kept).flatten(1).sum(dim=1) * values.shape[1]

@@ -66,10 +66,15 @@ class CodebookLearning(nn.Module):
         # has its own.
         self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._spare: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._starts_in_this_step = False
 
     @torch.no_grad()
     def start(self, codebook: Codebook, continuous: torch.Tensor, draws: Draws) -> None:
-        """Begin at the k-means clusters of an encoder's vectors (N, D, *grid), of which some at random take part."""
+        """Begin at the k-means clusters of an encoder's vectors (N, D, *grid), of which some at random take part.
+
+        Of a batch in parts these are those of each process's first part, with which the rest is to be quantised; the
+        parts that follow tell ``follow_start`` of theirs.
+        """
         rows = rows_of(continuous.float())
         keys, picked = _random_rows(rows, KMEANS_ROWS_PER_CODE * codebook.size, draws)
         sample = _first_of_all(keys, picked, KMEANS_ROWS_PER_CODE * codebook.size)
@@ -85,6 +90,15 @@ class CodebookLearning(nn.Module):
         self.counts.copy_(summed(counts) * self._weight)
         self.sums.copy_(summed(sums) * self._weight)
         self.started.fill_(True)
+        self._starts_in_this_step = True
+
+    def follow_start(self, vectors: int, draws: Draws) -> None:
+        """Draw for a part's ``vectors`` what ``start`` drew for the first part's, if that was in this step.
+
+        Parts that drew less would see other numbers afterwards than the first.
+        """
+        if self._starts_in_this_step:
+            draws.uniform((vectors,))
 
     @torch.no_grad()
     def observe(self, codes: Codes, draws: Draws) -> None:
@@ -113,7 +127,7 @@ class CodebookLearning(nn.Module):
             codebook.vectors.copy_(self.sums / smoothed[:, None])
         if self.settings.restart_after:
             self._restart_dead(codebook, counts.mean())
-        self._seen, self._spare = [], []
+        self._seen, self._spare, self._starts_in_this_step = [], [], False
 
     def _restart_dead(self, codebook: Codebook, mean_use: torch.Tensor) -> None:
         keys, rows = (torch.cat(parts) for parts in zip(*self._spare, strict=True))

@@ -13,7 +13,7 @@ from SlicerVAELib.core.networks.structured import StructureNetwork
 
 from ..data.batch import Batch
 from ..processes import summed
-from .base import Moment, Objective, Terms, squared_error
+from .base import Moment, Objective, Terms, squared_error, unrounded
 from .likelihood import LikelihoodSettings, judged_likelihood, negative_log_likelihood
 from .vae import KLSettings, kl_weight, penalised_kl
 
@@ -45,8 +45,9 @@ class StructuresSettings(LikelihoodSettings, KLSettings):
 class StructuresObjective(Objective):
     """−E_q[ln p(CT|z)] + β·KL(q(z|x)‖N(0, σ_z² I)) + weight · the loss of the structures, averaged over the batch.
 
-    ``shares`` are the shares of the classes, a running mean over batches and processes: weights from one small batch
-    would jump with whether it holds a rare class.
+    ``shares`` are the shares of the classes, a running mean over steps: weights from one small batch would jump with
+    whether it holds a rare class. A step's weights are those from before it, which every part of the batch and every
+    process has alike. In the first step, which knows none, all classes count as equally frequent.
     """
 
     settings: StructuresSettings
@@ -56,6 +57,9 @@ class StructuresObjective(Objective):
     def __init__(self, network: StructureNetwork, settings: StructuresSettings) -> None:
         super().__init__(network, settings)
         self.register_buffer("shares", torch.zeros(network.structure_channels))
+        # Pixels of each class in the parts of a batch, until the step's end; no buffer, because every process has its
+        # own.
+        self._seen: list[torch.Tensor] = []
 
     @classmethod
     def reason_against(cls, network: Network, settings: StructuresSettings) -> str:  # noqa: ARG003
@@ -72,7 +76,7 @@ class StructuresObjective(Objective):
         images, logits = self.network.decode_apart(latents)
         channels = self.network.image_channels
         reconstruction, mse = negative_log_likelihood(batch, images, self.settings, channels)
-        self._learn_shares(batch)
+        self._seen.append(self._pixels_of_classes(batch))
         structures, dice = self._structure_loss(batch, logits)
         loss = (
             reconstruction
@@ -81,6 +85,14 @@ class StructuresObjective(Objective):
         )
         parts = {"reconstruction": reconstruction, "kl": posterior.kl().mean(), "mse": mse}
         return Terms(loss, {**parts, "structures": structures.mean(), "dice": dice.mean()})
+
+    def after_step(self, moment: Moment) -> None:  # noqa: ARG002
+        """Move ``shares`` towards those of all parts of the step's batch in all processes; the first one sets them."""
+        counts = summed(torch.stack(self._seen).sum(dim=0))
+        self._seen = []
+        total = counts.sum()
+        weight = torch.where(self.shares.any(), 1 - MEMORY, 1.0) * (total > 0)
+        self.shares.lerp_(counts / total.clamp_min(1), weight)
 
     def measure(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Squared error of the image and loss of the structures at the posterior mean, KL, and Dice, of each image."""
@@ -96,18 +108,16 @@ class StructuresObjective(Objective):
         reconstruction = judged_likelihood(means["mse"], pixels, self.settings)
         return reconstruction + self.settings.beta * means["kl"] + self.settings.structure_weight * means["structures"]
 
-    def _learn_shares(self, batch: Batch) -> None:
-        """Move ``shares`` towards those of a training batch; the first one sets them."""
+    def _pixels_of_classes(self, batch: Batch) -> torch.Tensor:
+        """How many counted pixels of the batch each class has, (R + 1,)."""
         target = self._target(batch)
-        counts = summed((target * _counted(batch, target)).transpose(0, 1).flatten(1).sum(dim=1))
-        shares = counts / counts.sum().clamp_min(1)
-        self.shares.lerp_(shares, torch.where(self.shares.any(), 1 - MEMORY, 1.0))
+        return (target * _counted(batch, target)).transpose(0, 1).flatten(1).sum(dim=1)
 
     def _structure_loss(self, batch: Batch, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss of the structures and the mean soft Dice over the classes, of each image, (N,) both."""
         target = self._target(batch)
         counted = _counted(batch, target)
-        loss = cross_entropy(target, logits, self._weights(target[0, 0].numel()), counted)
+        loss = cross_entropy(target, logits, self._weights(target.shape[2:].numel()), counted)
         dice = soft_dice(target, torch.softmax(logits, dim=1), counted)
         if self.settings.structure_loss == "dice-and-log-weighted":
             loss = loss + counted.flatten(1).sum(dim=1) * (1 - dice)
@@ -115,8 +125,9 @@ class StructuresObjective(Objective):
 
     def _weights(self, pixels: int) -> torch.Tensor:
         """Weights of the classes (R + 1,) in the cross-entropy."""
+        shares = torch.where(self.shares.any(), self.shares, 1 / len(self.shares))
         # A class that an image can hold at all holds a pixel of it: this bounds every weight.
-        shares = self.shares.clamp_min(1 / pixels)
+        shares = shares.clamp_min(1 / pixels)
         match self.settings.structure_loss:
             case "cross-entropy":
                 return torch.ones_like(shares)
@@ -126,7 +137,7 @@ class StructuresObjective(Objective):
                 return 1 - shares.log()
 
     def _target(self, batch: Batch) -> torch.Tensor:
-        return batch.images[:, self.network.image_channels :]
+        return unrounded(batch.images[:, self.network.image_channels :])
 
 
 def cross_entropy(
@@ -153,4 +164,4 @@ def soft_dice(target: torch.Tensor, probabilities: torch.Tensor, counted: torch.
 
 
 def _counted(batch: Batch, target: torch.Tensor) -> torch.Tensor:
-    return torch.ones_like(target[:, :1]) if batch.kept is None else batch.kept
+    return torch.ones_like(target[:, :1]) if batch.kept is None else unrounded(batch.kept)

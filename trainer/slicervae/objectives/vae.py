@@ -10,6 +10,7 @@ from SlicerVAELib.core.encoding import DiagonalGaussian
 from SlicerVAELib.core.networks import Network
 
 from ..data.batch import Batch
+from ..processes import averaged
 from .base import Moment, Objective, Terms, squared_error
 from .likelihood import LikelihoodSettings, judged_likelihood, negative_log_likelihood
 from .passes import reason_against_network
@@ -18,7 +19,7 @@ from .passes import reason_against_network
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KLSettings:
     """``beta`` weights the KL divergence. It rises linearly from 0 over the first ``kl_warm_up_epochs``. No latent is
-    pressed below ``free_bits`` nats, as a mean over the batch (Kingma et al. 2016)."""
+    pressed below ``free_bits`` nats, as a mean over the batch (Kingma et al. 2016), or over each accumulated part."""
 
     beta: float = dataclasses.field(default=1.0, metadata={"min": 0.0, "max": 1e6})
     kl_warm_up_epochs: float = dataclasses.field(default=0.0, metadata={"min": 0.0, "max": 1e6})
@@ -70,7 +71,13 @@ def kl_weight(settings: KLSettings, moment: Moment) -> float:
 
 
 def penalised_kl(posterior: DiagonalGaussian, settings: KLSettings) -> torch.Tensor:
-    """The KL that the loss counts: the batch's mean, each latent at least ``free_bits`` nats."""
+    """The KL that the loss counts: the batch's mean, each latent at least ``free_bits`` nats.
+
+    Which latents are above is told by the mean over all processes. Accumulated parts of a batch stay apart, each with
+    its own mean: a part is done with before the next one is seen.
+    """
     if settings.free_bits == 0:
         return posterior.kl().mean()
-    return posterior.kl_per_latent().mean(dim=0).clamp_min(settings.free_bits).sum()
+    own = posterior.kl_per_latent().mean(dim=0)
+    # The own mean where above: its mean over processes is the clamped value, and has that value's gradient.
+    return torch.where(averaged(own) > settings.free_bits, own, settings.free_bits).sum()

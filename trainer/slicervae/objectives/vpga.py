@@ -16,7 +16,7 @@ from .passes import decode_with, encode_with, frozen, reason_against_network, un
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VPGASettings:
-    """The weights of the terms beside the mean squared error; those of the original for MNIST are the defaults.
+    """The weights of the terms beside L_rec; those of the original for MNIST are the defaults.
 
     ``prior_latents`` is α, ``image_latents`` β, and η is ``noisy_latents`` for L_vrec and ``kl`` for L_kl.
     """
@@ -31,14 +31,13 @@ class VPGASettings:
 class VPGAObjective(Objective):
     """L_rec + α L_lr,N + β L_lr,H + η(L_vrec + L_kl), eq. 4.10, with h(z) = Enc(Dec(z)) and Enc(x) the mean μ.
 
-    - L_rec = ‖Dec(μ) − x‖² trains both;
-    - L_lr = ‖h(z) − z‖², with z ~ N(0, σ_z² I) or the means z = μ as constants, trains the encoder only;
-    - L_vrec = ‖h(μ + σε) − h(μ)‖² trains the decoder, and the encoder through σ alone: neither μ nor the encoder in h
-      follows it, or both would escape it by making all latents alike;
+    - L_rec = ½‖Dec(μ) − x‖² trains both;
+    - L_lr = ½‖h(z) − z‖², with z ~ N(0, σ_z² I) or the means z = μ as constants, trains the encoder only;
+    - L_vrec = ½‖h(μ + σε) − h(μ)‖², the −ln p(ẑ|z) of eq. 4.9 with unit variance and ẑ = h(μ), trains both;
     - L_kl = KL(q(z|x)‖N(0, σ_z² I)) trains the encoder only.
 
-    Every term is a mean over its numbers, pixels or latents, the scale that the original's weights belong to; the
-    halves of eqs. 4.6–4.8 are left out of all of them alike. Batch norm's running statistics are those of x and Dec(μ).
+    Every term is a mean over its numbers, pixels or latents, the scale that the original's weights belong to. Batch
+    norm's running statistics are those of x and Dec(μ).
     """
 
     settings: VPGASettings
@@ -54,10 +53,11 @@ class VPGAObjective(Objective):
         posterior = self._encoded(batch.images)
         shape = tuple(posterior.mean.shape)
         epsilon, prior = (moment.draws.normal(shape).to(posterior.mean) for _ in range(2))
-        mse = squared_error(batch, self.network.decode(posterior.mean)).mean()
+        images = self.network.decode(posterior.mean)
+        mse = squared_error(batch, images).mean()
         kl = posterior.kl().mean()
         parts = {"mse": mse, "kl": kl}
-        loss = mse + weights.kl * kl / size
+        loss = mse / 2 + weights.kl * kl / size
         if weights.prior_latents:
             parts["prior_latents"] = self._returned_by_encoder(prior * posterior.prior_variance**0.5)
             loss = loss + weights.prior_latents * parts["prior_latents"]
@@ -65,7 +65,7 @@ class VPGAObjective(Objective):
             parts["image_latents"] = self._returned_by_encoder(posterior.mean.detach())
             loss = loss + weights.image_latents * parts["image_latents"]
         if weights.noisy_latents:
-            parts["noisy_latents"] = self._kept_in_noise(posterior, epsilon)
+            parts["noisy_latents"] = self._kept_in_noise(posterior, epsilon, images)
             loss = loss + weights.noisy_latents * parts["noisy_latents"]
         return Terms(loss, parts)
 
@@ -74,14 +74,14 @@ class VPGAObjective(Objective):
         posterior = self._encoded(batch.images)
         images = self.network.decode(posterior.mean)
         returned = self._encoded(images).mean
-        latents = (returned - posterior.mean).square().flatten(1).mean(dim=1)
+        latents = (returned - posterior.mean).square().flatten(1).mean(dim=1) / 2
         return {"mse": squared_error(batch, images), "kl": posterior.kl(), "image_latents": latents}
 
     def judge(self, means: Mapping[str, float]) -> float:
         """The loss, with latents of the images in the place of those that training draws."""
         weights = self.settings
         latents = weights.prior_latents + weights.image_latents + weights.noisy_latents
-        return means["mse"] + latents * means["image_latents"] + weights.kl * means["kl"] / self.network.latent.size
+        return means["mse"] / 2 + latents * means["image_latents"] + weights.kl * means["kl"] / self.network.latent.size
 
     def _encoded(self, images: torch.Tensor) -> DiagonalGaussian:
         return cast(DiagonalGaussian, self.network.encode(images))
@@ -91,15 +91,16 @@ class VPGAObjective(Objective):
         aside = unrecorded(self.network)
         images = decode_with(self.network, latents, {**aside, **frozen(self.network, "decoder")})
         returned = cast(DiagonalGaussian, encode_with(self.network, images, aside)).mean
-        return (returned - latents).square().mean()
+        return (returned - latents).square().mean() / 2
 
-    def _kept_in_noise(self, posterior: DiagonalGaussian, epsilon: torch.Tensor) -> torch.Tensor:
-        """L_vrec, which trains the decoder, and the encoder through σ."""
+    def _kept_in_noise(
+        self, posterior: DiagonalGaussian, epsilon: torch.Tensor, images_of_means: torch.Tensor
+    ) -> torch.Tensor:
+        """L_vrec, which trains encoder and decoder."""
         aside = unrecorded(self.network)
-        judging = {**aside, **frozen(self.network, "encoder")}
-        mean = posterior.mean.detach()
+        images = decode_with(self.network, posterior.draw(epsilon), aside)
         there, noisy = (
-            cast(DiagonalGaussian, encode_with(self.network, decode_with(self.network, latents, aside), judging)).mean
-            for latents in (mean, mean + torch.exp(posterior.log_variance / 2) * epsilon)
+            cast(DiagonalGaussian, encode_with(self.network, decoded, aside)).mean
+            for decoded in (images_of_means, images)
         )
-        return (noisy - there).square().mean()
+        return (noisy - there).square().mean() / 2

@@ -1,6 +1,7 @@
 """The VQ-VAE's objective: reconstruction and commitment, with a codebook that follows the encoder."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
@@ -55,7 +56,7 @@ class VQVAEObjective(Objective):
         return "" if isinstance(network, CodeNetwork) else "a VQ-VAE's objective needs a network with a codebook"
 
     def forward(self, batch: Batch, moment: Moment, phase: str = "all") -> Terms:  # noqa: ARG002 - only one
-        """Terms of a batch; the first one also begins the codebooks."""
+        """Terms of a batch; the first one, or its first part, also begins the codebooks."""
         self._start_codebooks(batch, moment)
         encoding = self.network.encode(batch.images)
         decoded = self.network.decode(encoding.mode)
@@ -126,6 +127,8 @@ class VQVAEObjective(Objective):
                 with torch.no_grad():
                     level = levels_of(self.network.encode(batch.images))[number]
                 learning.start(codebook, level.continuous, moment.draws)
+            else:
+                learning.follow_start(len(batch) * math.prod(self.network.latent.grids[number]), moment.draws)
 
 
 def levels_of(encoding: Encoding) -> tuple[Codes, ...]:

@@ -3,16 +3,18 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightning_fabric
 import torch
+from torch import nn
 
 from SlicerVAELib.core.engine import Hardware
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.placement import is_out_of_memory
 from SlicerVAELib.core.progress import Cancel, Listener, ignore, part_of
-from SlicerVAELib.io.write import write_json_atomically
+from SlicerVAELib.core.records import to_data
 
 from ..data.augmentation import augmentation_of
 from ..data.cache import Cache
@@ -22,6 +24,7 @@ from ..processes import from_first, process_rank
 from ..recipe import Recipe
 from .loop import Training, images_per_step
 from .place import launched
+from .prior_images import reason_against
 from .run_folder import RunFolder, RunRecord, TrainingState
 from .run_log import RunLog
 
@@ -49,12 +52,13 @@ def fit(
     """
     objective = _objective(recipe, seed)
     fabric = launched(hardware, phases=len(objective.phases))
+    images_per_step(recipe.training, recipe.training.batch_size)
 
     def begin() -> RunRecord:
-        if RunFolder(out).exists:
-            raise UserError(f"{out} holds a run already; go on with it with --resume, or choose another --out.")
+        RunFolder(out).check_free()
         surveying = part_of(listener, 0.0, SURVEY_SHARE)
-        return decide(recipe, data, objective.network, seed, Cache(cache), surveying, cancel)
+        record = decide(recipe, data, objective.network, seed, Cache(cache), surveying, cancel)
+        return dataclasses.replace(record, precision=_precision(hardware))
 
     record = from_first(begin)
     run = _Run(RunFolder(out), recipe, record, fabric, objective, compiled, Cache(cache))
@@ -71,25 +75,51 @@ def resume(
     listener: Listener,
     cancel: Cancel,
 ) -> TrainingState:
-    """Go on with the run in ``out`` where its last checkpoint left it; ``epochs`` sets another end.
+    """Go on with the run in ``out`` where its last checkpoint left it; ``epochs`` sets another end, which is kept.
 
-    On the CPU the result equals that of an uninterrupted run bit for bit. ``cache`` need not be the folder it was.
+    On the CPU the result equals that of an uninterrupted run bit for bit. ``cache`` need not be the folder it was, nor
+    the device; the precision is that of the run. Raises UserError, also for a checkpoint of another recipe.
     """
     folder = RunFolder(out)
     if not folder.exists:
         raise UserError(f"{out} holds no run to resume; leave out --resume to begin one.")
     recipe, record, state = folder.recipe(), folder.record(), folder.load()
+    if state is not None and state.trained != _trained(recipe):
+        other = state.trained.get("recipe", "another recipe")
+        raise UserError(
+            f"The checkpoint in {out} is of {other} with other settings than its recipe.yaml; put that file back as it "
+            "was, or train anew with another --out."
+        )
+    if hardware.precision not in ("auto", record.precision):
+        raise UserError(f"The run in {out} computes in {record.precision} and keeps to it; leave out --precision.")
+    is_extended = False
     if epochs is not None and epochs != recipe.training.epochs:
+        is_extended = True
         recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, epochs=epochs))
-        if state is not None:
-            state.finished = False
-    if state is not None and state.finished:
+    elif state is not None and state.finished:
         return state
     objective = _objective(recipe, record.seed)
-    fabric = launched(hardware, phases=len(objective.phases))
-    return _Run(folder, recipe, record, fabric, objective, compiled, Cache(cache)).train(
-        state, lambda: None, listener, cancel
-    )
+    fabric = launched(dataclasses.replace(hardware, precision=record.precision), phases=len(objective.phases))
+    run = _Run(folder, recipe, record, fabric, objective, compiled, Cache(cache))
+    return run.train(state, lambda: folder.keep_recipe(recipe) if is_extended else None, listener, cancel)
+
+
+def _precision(hardware: Hardware) -> str:
+    return "float32" if hardware.precision == "auto" else hardware.precision
+
+
+def _trained(recipe: Recipe) -> dict[str, Any]:
+    """What the weights of a run belong to, as data."""
+    return {"recipe": recipe.name, "network": to_data(recipe.network), "objective": to_data(recipe.objective)}
+
+
+def _compile(module: nn.Module) -> None:
+    """Compile in place, so that the weights keep their names; of a container whatever is called."""
+    if isinstance(module, nn.ModuleDict):
+        for child in module.values():
+            _compile(child)
+    else:
+        module.compile()
 
 
 def _objective(recipe: Recipe, seed: int) -> Objective:
@@ -97,6 +127,8 @@ def _objective(recipe: Recipe, seed: int) -> Objective:
     with torch.random.fork_rng(devices=[]):  # the caller's random state is left as it was
         torch.manual_seed(seed)
         network = build(recipe.network.family, recipe.network.settings, f"the recipe {recipe.name}, network")
+    if recipe.training.augment_by_prior and (reason := reason_against(network)):
+        raise UserError(f"The recipe {recipe.name} can't have training.augment_by_prior: {reason}.")
     return objective_for(network, recipe.objective, f"The recipe {recipe.name}")
 
 
@@ -120,9 +152,8 @@ class _Run:
         images_per_step(self.recipe.training, len(training))
         from_first(begun)
         if self.compiled:
-            # In place, so that the weights keep their names.
-            self.objective.network.encoder.compile()
-            self.objective.network.decoder.compile()
+            _compile(self.objective.network.encoder)
+            _compile(self.objective.network.decoder)
         log = None
         if process_rank() == 0:
             log = RunLog(self.folder.path / "tensorboard", 0 if state is None else state.epoch)
@@ -131,17 +162,19 @@ class _Run:
             self.recipe.training,
             fabric=self.fabric,
             seed=self.record.seed,
-            save=self.folder.save,
+            save=self._save,
             augment=augmentation_of(self.recipe.augmentation, self.record.preprocessing),
             log=log,
         )
         try:
-            done = loop.run(training, validation, state, part_of(listener, PREPARATION_SHARE, 1.0), cancel)
-            if process_rank() == 0:
-                write_json_atomically(
-                    self.folder.path / "timing.json", {"seconds": loop.stopwatch.seconds, "steps": loop.steps}
-                )
-            return done
+            return loop.run(training, validation, state, part_of(listener, PREPARATION_SHARE, 1.0), cancel)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UserError(
+                "Batch norm can't be computed from a part of one image; choose a larger training.batch_size, a smaller "
+                "training.accumulate or fewer processes."
+            ) from None
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -152,3 +185,7 @@ class _Run:
         finally:
             if log is not None:
                 log.close()
+
+    def _save(self, state: TrainingState) -> None:
+        state.trained = _trained(self.recipe)
+        self.folder.save(state)

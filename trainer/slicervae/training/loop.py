@@ -15,7 +15,7 @@ from SlicerVAELib.core.progress import Cancel, Listener, Progress
 from ..data.batch import Batch, ImagesInMemory, ImageSource, Joined
 from ..draws import Draws, generator_of
 from ..objectives import Moment, Objective, Terms
-from ..processes import process_count, process_rank, summed
+from ..processes import copied_from_first, process_count, process_rank, summed
 from ..recipe import TrainingSettings
 from .prefetch import prefetched
 from .prior_images import draw_prior_images
@@ -62,7 +62,6 @@ class Training:
         self._optimizers = dict(zip(objective.phases, placed, strict=True))
         self._saved_at, self._saving_s = time.monotonic(), 0.0
         self.stopwatch = Stopwatch()
-        self.steps = 0  # of this process, not of the run
 
     def run(
         self,
@@ -74,15 +73,16 @@ class Training:
     ) -> TrainingState:
         """Train to the end, or to a saved state when cancelled (then raises Cancelled). Returns the last state.
 
-        Without validation images the training loss chooses the best weights. Raises UserError when the loss is no
-        longer a number; the last checkpoint stays.
+        Without validation images the last weights are the best ones: losses of a warm-up can't be compared with those
+        after it. Raises UserError when the loss or a weight is no longer a number; the last checkpoint stays.
         """
         if state is None:
             self._begin(training)
         state = self._restored(state)
+        self.stopwatch = Stopwatch(state.seconds)
         batch = images_per_step(self._settings, len(training))
         devices = [self._fabric.device.index or 0] if self._fabric.device.type == "cuda" else []
-        with self.stopwatch.part("whole"), torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=devices):
             while not state.finished:
                 images = self._with_prior_images(training, state)
                 self._run_epoch(images, batch, state, listener, cancel)
@@ -95,6 +95,7 @@ class Training:
                     with self.stopwatch.part("logging"):
                         shown = validation if len(validation) else training
                         self._log.write(state.rows[-1], self._settings.epochs, self._plain.network, shown)
+        self.stopwatch.lap("whole")
         return state
 
     def _begin(self, training: ImageSource) -> None:
@@ -124,7 +125,6 @@ class Training:
                 state.sums[name] = state.sums.get(name, 0.0) + value
             state.position += 1
             state.step += 1
-            self.steps += 1
             if time.monotonic() - self._saved_at > SAVE_EVERY_S:
                 self._keep(state)
             done = state.epoch + state.position / per_epoch
@@ -168,9 +168,9 @@ class Training:
                 )
             optimizer.step()
             self._plain.after_step(moment)
-        names = sorted(sums)
-        values = summed(torch.stack([sums[name].float() for name in names])) / process_count()
-        result = dict(zip(names, values.tolist(), strict=True))
+        # In the order of the phases: what one of them has spoiled, the next ones only show.
+        values = summed(torch.stack([value.float() for value in sums.values()])) / process_count()
+        result = dict(zip(sums, values.tolist(), strict=True))
         _check(result, state.step)
         self._average(state)
         return result
@@ -196,14 +196,17 @@ class Training:
     def _close_epoch(self, state: TrainingState, validation: ImageSource) -> None:
         row = {"epoch": float(state.epoch + 1), "step": float(state.step)}
         row |= {f"train_{name}": value / state.steps_in_epoch for name, value in state.sums.items()}
-        judged = row["train_loss"]
+        self._check_weights(state)
         if len(validation):
             with self._averaged_weights(state):
                 measured = self._validate(validation)
             row |= {f"validation_{name}": value for name, value in measured.items()}
-            judged = measured["loss"]
+        bad = [name for name, value in row.items() if not math.isfinite(value)]
+        if bad:
+            raise _no_number(state.step, bad[0])
         state.rows.append(row)
         state.epoch, state.position, state.sums = state.epoch + 1, 0, {}
+        judged = row.get("validation_loss", -float(state.epoch))
         if judged < state.best_loss:
             state.best_loss, state.best_epoch = judged, state.epoch
             state.best_noise_variance = row.get("validation_mse", row["train_mse"])
@@ -212,6 +215,8 @@ class Training:
 
     def _validate(self, images: ImageSource) -> dict[str, float]:
         """The objective's measures, averaged over all validation images and processes, and its loss."""
+        for buffer in self._plain.buffers():  # each process has seen its own part of the last batch
+            copied_from_first(buffer)
         self._objective.eval()
         sums: dict[str, torch.Tensor] = {}
         own = torch.arange(process_rank(), len(images), process_count())
@@ -224,6 +229,12 @@ class Training:
         totals = summed(torch.stack([sums[name] for name in names])) / len(images)
         means = dict(zip(names, totals.tolist(), strict=True))
         return {"loss": self._plain.judge(means), **means, **self._plain.summary()}
+
+    def _check_weights(self, state: TrainingState) -> None:
+        """Raise before weights are kept that a gradient has spoiled, which no term of its own step shows."""
+        for name, value in self._plain.network.state_dict().items():
+            if not value.isfinite().all():
+                raise _no_number(state.step, f"the weight {name}")
 
     def _has_stalled(self, state: TrainingState) -> bool:
         return 0 < self._settings.patience <= state.epoch - state.best_epoch
@@ -267,7 +278,7 @@ class Training:
         for optimizer, saved in zip(self._optimizers.values(), state.optimizers, strict=True):
             optimizer.load_state_dict(saved)
         self._fabric.strategy.precision.load_state_dict(state.precision)
-        state.finished = state.finished and state.epoch >= self._settings.epochs
+        state.finished = state.epoch >= self._settings.epochs
         return state
 
     def _is_worth_saving(self) -> bool:
@@ -275,6 +286,8 @@ class Training:
 
     def _keep(self, state: TrainingState) -> None:
         began = time.monotonic()
+        self._check_weights(state)
+        self.stopwatch.lap("whole")
         if process_rank() == 0:
             with self.stopwatch.part("saving"):
                 state.objective = {name: value.detach().cpu() for name, value in self._plain.state_dict().items()}
@@ -314,10 +327,14 @@ def _check(values: dict[str, float], step: int) -> None:
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:
         name = next((name for name in bad if name != "loss"), "loss")
-        raise UserError(
-            f"Training stopped at step {step + 1}: the {name} term is no longer a number. The last checkpoint is "
-            "kept; train anew with a smaller learning_rate."
-        )
+        raise _no_number(step + 1, f"the {name} term")
+
+
+def _no_number(step: int, what: str) -> UserError:
+    return UserError(
+        f"Training stopped at step {step}: {what} is no longer a number. The last checkpoint is kept; train anew with "
+        "a smaller learning_rate."
+    )
 
 
 def _schedule(kind: str, step: int, total: int) -> float:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from ..recipe import Recipe, parse_recipe
 class RunRecord:
     """What run.json holds: where the run came from and what was decided before its first step.
 
-    ``contents`` is a SHA-256 of the files of every study, by its name; ``left_out`` are the studies that lack
-    something, and ``notices`` what a person should know of the data.
+    ``precision`` is that of the network's arithmetic, ``contents`` a SHA-256 of the files of every study, by its name;
+    ``left_out`` are the studies that lack something, and ``notices`` what a person should know of the data.
     """
 
     data: str
@@ -35,6 +36,7 @@ class RunRecord:
     preprocessing: Preprocessing
     training_patients: list[str]
     validation_patients: list[str]
+    precision: str = "float32"
     contents: dict[str, str] = dataclasses.field(default_factory=dict)
     left_out: list[str] = dataclasses.field(default_factory=list)
     notices: list[str] = dataclasses.field(default_factory=list)
@@ -45,8 +47,11 @@ class TrainingState:
     """All that training needs to go on as if it had never stopped.
 
     Noise and order are drawn anew from the seed and the step or epoch, so no random state has to be kept. ``position``
-    counts the steps done of epoch ``epoch``, ``sums`` are the log's of that unfinished epoch.
+    counts the steps done of epoch ``epoch``, ``sums`` are the log's of that unfinished epoch, ``seconds`` where the
+    time went. ``trained`` is what the weights belong to: the recipe's name, network and objective.
     """
+
+    trained: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     objective: dict[str, torch.Tensor] = dataclasses.field(default_factory=dict)
     optimizers: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -63,6 +68,7 @@ class TrainingState:
     prior_images: torch.Tensor | None = None
     sums: dict[str, float] = dataclasses.field(default_factory=dict)
     rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     finished: bool = False
 
     @property
@@ -83,16 +89,29 @@ class RunFolder:
         """Whether a run was begun here."""
         return (self.path / "run.json").is_file()
 
-    def create(self, recipe: Recipe, record: RunRecord) -> None:
-        """Begin a run. Raises UserError when the folder is taken or can't be written."""
+    def check_free(self) -> None:
+        """Raise UserError when no run can begin here; nothing is written."""
+        if self.exists:
+            raise UserError(f"{self.path} holds a run already; go on with it with --resume, or choose another --out.")
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise UserError(f"{self.path} is not empty; choose another --out, or go on with that run with --resume.")
+        nearest = next(parent for parent in (self.path, *self.path.absolute().parents) if parent.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            raise UserError(f"{self.path} can't be made, because {nearest} can't be written; choose another --out.")
+
+    def create(self, recipe: Recipe, record: RunRecord) -> None:
+        """Begin a run. Raises UserError when the folder is taken or can't be written."""
+        self.check_free()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.path} can't be made ({error.strerror}); choose another --out.") from None
-        write_bytes_atomically(self.path / "recipe.yaml", recipe.to_yaml().encode())
+        self.keep_recipe(recipe)
         write_json_atomically(self.path / "run.json", record)
+
+    def keep_recipe(self, recipe: Recipe) -> None:
+        """Write recipe.yaml."""
+        write_bytes_atomically(self.path / "recipe.yaml", recipe.to_yaml().encode())
 
     def recipe(self) -> Recipe:
         """The recipe of the run."""
@@ -108,10 +127,8 @@ class RunFolder:
             raise UserError(f"{path} is damaged; train anew with another --out.") from None
 
     def save(self, state: TrainingState) -> None:
-        """Replace the checkpoint and metrics.csv."""
-        buffer = io.BytesIO()
-        torch.save(dataclasses.asdict(state), buffer)
-        write_bytes_atomically(self.path / "checkpoint.pt", buffer.getvalue())
+        """Replace metrics.csv, timing.json and the checkpoint."""
+        write_json_atomically(self.path / "timing.json", {"seconds": state.seconds, "steps": state.step})
         if state.rows:
             table = io.StringIO()
             # Some terms have no value until a warm-up is over.
@@ -120,6 +137,10 @@ class RunFolder:
             writer.writeheader()
             writer.writerows(state.rows)
             write_bytes_atomically(self.path / "metrics.csv", table.getvalue().encode())
+        # Last, because a finished checkpoint is not touched again.
+        buffer = io.BytesIO()
+        torch.save(dataclasses.asdict(state), buffer)
+        write_bytes_atomically(self.path / "checkpoint.pt", buffer.getvalue())
 
     def load(self) -> TrainingState | None:
         """The last checkpoint, or None before the first. Raises UserError for a damaged one."""

@@ -9,10 +9,16 @@ Item = TypeVar("Item")
 
 
 class Stopwatch:
-    """Adds up the wall seconds of named parts."""
+    """Adds up the wall seconds of named parts, to those that there are in ``seconds``."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, seconds: dict[str, float] | None = None) -> None:
+        self.seconds = {} if seconds is None else seconds
+        self._lap_began = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Add to ``name`` the time since the last lap, or since the beginning."""
+        began, self._lap_began = self._lap_began, time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + self._lap_began - began
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
