@@ -1,6 +1,5 @@
 """Contours in mm become masks on a volume's grid."""
 
-import time
 import tracemalloc
 
 import numpy as np
@@ -99,10 +98,65 @@ def test_a_contour_that_reaches_beyond_the_image_is_cut_at_its_border():
     assert fill([box(-1e12, -1e12, 1e12, 1e12)], GRID)[2].all()
 
 
-def test_a_contour_across_the_slices_is_refused():
-    upright = ring(9)[:, [0, 2, 1]]
-    with pytest.raises(UserError, match="not parallel to the image's slices"):
-        fill([upright], GRID)
+@pytest.mark.parametrize(("axes", "turned"), [((0, 2, 1), (1, 0, 2)), ((2, 1, 0), (2, 1, 0))])
+def test_contours_across_the_slices_fill_as_those_along_them(axes, turned):
+    """Coronal or sagittal contours on axial slices give what axial ones give on slices turned with them."""
+    cube = Geometry((50, 50, 50), np.eye(4))
+    contours = [ring(15.3, z=20.0), ring(8.3, z=20.0), ring(12.3, z=21.0), ring(12.3, z=22.0)]
+    across = fill([contour[:, axes] for contour in contours], cube)
+    np.testing.assert_array_equal(across.transpose(turned), fill(contours, cube))
+
+
+@settings(max_examples=12, deadline=None)
+@given(angle=st.floats(0.05, 1.5), turn=st.floats(-3, 3), gap=st.floats(1.5, 4.0))
+def test_contours_in_any_plane_mark_the_centres_that_lie_inside_along_the_normal(angle, turn, gap):
+    normal = np.array([np.sin(angle) * np.cos(turn), np.sin(angle) * np.sin(turn), np.cos(angle)])
+    u = np.cross(normal, [0.0, 1.0, 0.3])
+    u /= np.linalg.norm(u)
+    frame = np.stack([u, np.cross(normal, u), normal])
+    centre = np.array([14.0, 14.0, 14.0])
+    heights = gap * np.arange(-3, 4)
+    flat = [ring(11.3, (0, 0), z=0.0), box(-4.2, -3.1, 5.3, 4.4, z=0.0)]
+    contours = [(points + np.array([0, 0, height])) @ frame + centre for height in heights for points in flat]
+    mask = fill(contours, Geometry((30, 30, 30), np.eye(4)))
+    k, j, i = np.indices(mask.shape).reshape(3, -1)
+    x, y, height = frame @ (np.stack([i, j, k]) - centre[:, None])
+    expected = is_inside([points[:, :2] for points in flat], x, y) & (np.abs(height) <= 3.5 * gap)
+    # Where rounding decides: at the ends of the slabs and on the polygons' edges.
+    unclear = np.abs(np.abs(height) - 3.5 * gap) < 1e-4
+    unclear |= (np.abs(np.hypot(x, y) - 11.3) < 2e-3) | is_near_box(x, y)
+    np.testing.assert_array_equal(mask.ravel()[~unclear], expected[~unclear])
+
+
+def is_near_box(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    near = [np.abs(x + 4.2), np.abs(x - 5.3), np.abs(y + 3.1), np.abs(y - 4.4)]
+    return np.min(near, axis=0) < 1e-4
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_slices_between_regularly_drawn_contours_are_filled(every):
+    fine = Geometry((12, 40, 50), np.diag([1.0, 1.0, 1.0, 1.0]))
+    drawn = range(every // 2, 12, every)
+    mask = fill([ring(6 + n % 2, z=float(n)) for n in drawn], fine)
+    assert mask[drawn[0] :].any(axis=(1, 2)).all()
+    for n in drawn:
+        np.testing.assert_array_equal(mask[n], fill([ring(6 + n % 2, z=float(n))], fine)[n])
+
+
+def test_parts_far_apart_are_not_joined():
+    fine = Geometry((40, 40, 50), np.eye(4))
+    heights = [3.0, 4.0, 5.0, 25.0, 26.0]
+    assert np.flatnonzero(fill([ring(6, z=z) for z in heights], fine).any(axis=(1, 2))).tolist() == [3, 4, 5, 25, 26]
+    assert np.flatnonzero(fill([ring(6, z=z) for z in (5.0, 25.0)], fine).any(axis=(1, 2))).tolist() == [5, 25]
+
+
+def test_a_contour_that_lies_in_no_plane_and_planes_that_cross_are_refused():
+    bent = ring(9)
+    bent[:, 2] += np.linspace(0, 6, len(bent))
+    with pytest.raises(UserError, match="parallel planes"):
+        fill([bent], GRID)
+    with pytest.raises(UserError, match="parallel planes"):
+        fill([ring(9), ring(9)[:, [0, 2, 1]]], GRID)
 
 
 def test_a_contour_with_a_missing_number_is_refused():
@@ -170,17 +224,11 @@ def test_a_real_structure_set_keeps_its_areas(shared_data):
             assert mask.sum() * pixel == pytest.approx(sum(by_height.values()), rel=0.01), name
 
 
-def test_ten_structures_on_a_clinical_grid_take_seconds_and_little_memory():
+def test_filling_a_clinical_grid_takes_little_memory():
     grid = Geometry((150, 512, 512), np.diag([1.0, 1.0, 3.0, 1.0]))
-    structures = [[ring(200 - 15 * n, (256, 256), z=3.0 * k, points=400) for k in range(10, 140)] for n in range(10)]
-    began = time.process_time()
-    masks = [fill(contours, grid) for contours in structures]
-    seconds = time.process_time() - began
-    assert masks[0].sum() > masks[9].sum() > 0
-    assert seconds < 6  # 1 s here; the rest is for slower machines
-
+    contours = [ring(200, (256, 256), z=3.0 * k, points=400) for k in range(10, 140)]
     tracemalloc.start()
-    fill(structures[0], grid)
+    assert fill(contours, grid).any()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100e6  # the mask itself is 39 MB
