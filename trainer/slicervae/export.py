@@ -64,6 +64,7 @@ def export(
         training_patients=len(record.training_patients),
         intended_use=INTENDED_USE,
         structures=record.preprocessing.structures,
+        plane=record.preprocessing.plane,
         is_demonstration=is_demonstration,
     )
     manifest = Manifest(

@@ -11,6 +11,7 @@ import yaml
 from SlicerVAELib.core.errors import UserError, nearest
 from SlicerVAELib.core.manifest import NetworkDescription
 from SlicerVAELib.core.networks import families
+from SlicerVAELib.core.planes import Plane
 from SlicerVAELib.core.records import from_data, to_data
 
 from .objectives import ObjectiveSettings
@@ -33,8 +34,8 @@ class PreprocessingSettings:
     """How volumes become slices or cubes; "auto" is decided from the network, and from the modality and sizes of the
     training volumes.
 
-    ``intensity`` is "hounsfield" (``lower``…``upper`` HU) or "foreground-percentiles". ``depth`` "cube" interpolates
-    each volume from foot to head to as many slices as they have rows.
+    ``intensity`` is "hounsfield" (``lower``…``upper`` HU) or "foreground-percentiles". The slices lie in ``plane``;
+    ``depth`` "cube" interpolates each volume across it to as many slices as they have rows.
     """
 
     intensity: Literal["auto", "hounsfield", "foreground-percentiles"] = AUTO
@@ -44,6 +45,7 @@ class PreprocessingSettings:
     centre: Literal["auto", "grid", "foreground"] = AUTO
     slice_step_mm: float | Literal["auto"] = AUTO
     depth: Literal["auto", "slices", "cube"] = AUTO
+    plane: Plane = "axial"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from .errors import UserError
+from .planes import Plane, extents_mm, own_slices
 from .volume import Modality, Volume
 
 
@@ -13,7 +14,7 @@ class Declaration:
     """What a bundle says of the images it was made for.
 
     ``field_of_view_mm`` is the side of the square the model sees, ``slice_step_mm`` the smallest and largest distance
-    of slices in the training data. ``intended_use`` is a sentence for the person.
+    of slices in the training data, which lie in ``plane``. ``intended_use`` is a sentence for the person.
     """
 
     modality: Modality
@@ -23,6 +24,7 @@ class Declaration:
     training_patients: int
     intended_use: str
     structures: tuple[str, ...] = ()
+    plane: Plane = "axial"
     is_demonstration: bool = False
 
 
@@ -57,7 +59,7 @@ def _doubts(volume: Volume, declaration: Declaration, name: str, model: str) -> 
     elif volume.modality_is_inferred:
         doubts.append(f"{name} does not say what it is; by its values it is {_article(volume.modality)} image.")
     side = declaration.field_of_view_mm
-    extent = (np.abs(volume.geometry.ijk_to_ras[:3, :3]) @ np.array(volume.geometry.shape[::-1]))[:2]
+    extent = extents_mm(volume.geometry, declaration.plane)[:2]
     if extent.min() < 0.5 * side:
         doubts.append(
             f"{name} is {extent[0]:.0f} × {extent[1]:.0f} mm, less than half of the {side:.0f} mm that {model} expects."
@@ -67,8 +69,7 @@ def _doubts(volume: Volume, declaration: Declaration, name: str, model: str) -> 
             f"{name} is {extent[0]:.0f} × {extent[1]:.0f} mm; {model} sees the central {side:.0f} mm, "
             "the rest is marked as not seen."
         )
-    axis = int(np.abs(volume.geometry.directions[2]).argmax())
-    step = float(volume.geometry.spacing[axis])
+    step, _ = own_slices(volume.geometry, declaration.plane)
     low, high = declaration.slice_step_mm
     if not low / 2 <= step <= high * 2:
         doubts.append(f"{name} has slices every {step:.1f} mm; {model} was trained on {low:.1f} to {high:.1f} mm.")

@@ -91,8 +91,8 @@ class Reconstruction:
     where nothing was seen; structures have no part in residuals, the anomaly map and scores.
 
     ``slice_scores`` is the negative evidence lower bound of each model slice, in nats (with the commitment in the
-    place of KL for codes; the slices of a cube share its KL equally), ``slice_positions_mm`` their position along the
-    stack normal in RAS mm.
+    place of KL for codes; the slices of a cube share its KL equally), ``slice_positions_mm`` their position
+    along the stack in LPS mm (S for axial slices, P for coronal, L for sagittal ones).
     ``timings`` gives the seconds of each part; ``notices`` are sentences for the person.
     """
 
@@ -109,7 +109,7 @@ class Reconstruction:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Synthesis:
     """What came out of a SynthesizeRequest: ``images`` float32 (N, H, W) in the model's units (HU for CT, otherwise
-    0…1) with square pixels of ``spacing_mm``; the slices of a cube from foot to head, cube after cube."""
+    0…1) with square pixels of ``spacing_mm``; the slices of a cube in their order, cube after cube."""
 
     images: np.ndarray
     spacing_mm: float

@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from .planes import Plane
+
 
 @dataclasses.dataclass(frozen=True)
 class HounsfieldWindow:
@@ -49,10 +51,10 @@ class ForegroundPercentiles:
 class Preprocessing:
     """How a volume becomes a model's slices, or its cube.
 
-    ``size`` pixels a side of ``spacing_mm`` each; the field of view lies about the centre of the grid, or of the
-    foreground's bounding box (for heads, which do not lie in the middle of their image). ``slice_step_mm`` None keeps
-    the volume's own slices. ``depth`` "cube" interpolates the whole extent of the volume, from foot to head, to
-    ``size`` slices, which make one image.
+    The slices lie in ``plane``. ``size`` pixels a side of ``spacing_mm`` each; the field of view lies about the centre
+    of the grid, or of the foreground's bounding box (for heads, which do not lie in the middle of their image).
+    ``slice_step_mm`` None keeps the volume's own slices. ``depth`` "cube" interpolates the whole extent of the volume
+    across the plane to ``size`` slices, which make one image.
 
     ``channels`` are the names of co-registered images, the first that of the volume itself; none is one image without
     a name. Each has an intensity window of its own. ``structures`` are names of masks: each becomes a channel after the
@@ -65,6 +67,7 @@ class Preprocessing:
     centre: str = dataclasses.field(default="grid", metadata={"choices": ("grid", "foreground")})
     slice_step_mm: float | None = dataclasses.field(default=None, metadata={"min": 0.01, "max": 1000.0})
     depth: Literal["slices", "cube"] = "slices"
+    plane: Plane = "axial"
     channels: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
 

@@ -12,6 +12,7 @@ import torch
 
 from .classes import one_class_per_pixel
 from .errors import UserError, nearest
+from .planes import directions, extents_mm, own_slices
 from .preprocessing import Preprocessing
 from .resampling import Transform, coverage, resample
 from .volume import Geometry, Volume
@@ -21,8 +22,8 @@ from .volume import Geometry, Volume
 class Stack:
     """A volume in the model's space.
 
-    ``pixels`` is float32 (N, C, H, W) in [0, 1], from the foot to the head: the images, then the structures and what
-    lies in none of them, one of which is 1 and the others 0 in every pixel. ``geometry`` is its grid (N, H, W),
+    ``pixels`` is float32 (N, C, H, W) in [0, 1], in the order of ``core.planes``: the images, then the structures and
+    what lies in none of them, one of which is 1 and the others 0 in every pixel. ``geometry`` is its grid (N, H, W),
     ``source`` the volume's; ``windows`` are the input values that became 0 and 1 of each image. ``is_cube`` says that
     the N slices make one image.
     """
@@ -61,9 +62,10 @@ class Stack:
         return resample(mask, self.source, self.geometry, fill=0.0)
 
     def positions_mm(self) -> tuple[float, ...]:
-        """Position of each slice along the patient's axis, foot to head, in mm."""
-        matrix = self.geometry.ijk_to_ras
-        return tuple(float(matrix[2, 3] + matrix[2, 2] * k) for k in range(self.geometry.shape[0]))
+        """Position of each slice in LPS mm along the direction in which they follow each other, so that it rises."""
+        step = self.geometry.ijk_to_ras[:3, 2]
+        axis = step / np.linalg.norm(step)
+        return tuple(float(axis @ (self.geometry.origin + k * step)) for k in range(self.geometry.shape[0]))
 
 
 def prepare(volume: Volume, preprocessing: Preprocessing) -> Stack:
@@ -108,37 +110,31 @@ def _normalising(low: float, high: float) -> Transform:
 
 def model_grid(volume: Volume, preprocessing: Preprocessing) -> Geometry:
     """The model's grid (N, size, size) about the volume; N is the size too for a cube."""
-    geometry = volume.geometry
+    geometry, size, axes = volume.geometry, preprocessing.size, directions(preprocessing.plane)
     centre = geometry.centre
-    if preprocessing.centre == "foreground":
-        centre[:2] = _foreground_centre(volume)[:2]
+    if preprocessing.centre == "foreground":  # within the plane; across it the whole extent is seen
+        across = axes[:, 2]
+        found = _foreground_centre(volume)
+        centre = found + across * (across @ (centre - found))
+    extent = float(extents_mm(geometry, preprocessing.plane)[2])
     if preprocessing.depth == "cube":
-        step, count = _extent_mm(geometry) / preprocessing.size, preprocessing.size
+        step, count = extent / size, size
     else:
-        step, count = _slices(geometry, preprocessing.slice_step_mm)
-    columns = np.diag([-preprocessing.spacing_mm, -preprocessing.spacing_mm, step])
+        step, count = _slices(extent, *own_slices(geometry, preprocessing.plane), preprocessing.slice_step_mm)
+    columns = axes * (preprocessing.spacing_mm, preprocessing.spacing_mm, step)
     matrix = np.eye(4)
     matrix[:3, :3] = columns
-    matrix[:3, 3] = centre - columns @ (np.array([preprocessing.size, preprocessing.size, count]) - 1) / 2
-    return Geometry((count, preprocessing.size, preprocessing.size), matrix)
+    matrix[:3, 3] = centre - columns @ (np.array([size, size, count]) - 1) / 2
+    return Geometry((count, size, size), matrix)
 
 
-def _slices(geometry: Geometry, wanted_step_mm: float | None) -> tuple[float, int]:
-    """Slice step in mm and number of slices that cover the volume's extent from foot to head."""
-    extent = _extent_mm(geometry)
-    axis = int(np.abs(geometry.directions[2]).argmax())
-    step = wanted_step_mm or float(geometry.spacing[axis])
+def _slices(extent: float, own_step: float, own_count: int, wanted_step_mm: float | None) -> tuple[float, int]:
+    """Slice step in mm and number of slices that cover an extent in mm of a volume with slices of its own."""
     # An extent of 39.98 or 40.02 slices, after rounding in a header, is 40 slices; a real remainder is one more.
     if wanted_step_mm:
-        return step, max(1, int(np.ceil(extent / step - 0.1)))
+        return wanted_step_mm, max(1, int(np.ceil(extent / wanted_step_mm - 0.1)))
     # Slices are added in pairs, so that those of a tilted volume stay where its own are and not half a step beside.
-    own = geometry.shape[2 - axis]
-    return step, max(1, own + 2 * int(np.ceil((extent / step - own) / 2 - 0.05)))
-
-
-def _extent_mm(geometry: Geometry) -> float:
-    """From the foot end to the head end of the grid."""
-    return float(np.abs(geometry.ijk_to_ras[2, :3]) @ np.array(geometry.shape[::-1]))
+    return own_step, max(1, own_count + 2 * int(np.ceil((extent / own_step - own_count) / 2 - 0.05)))
 
 
 def foreground_box(volume: Volume) -> tuple[np.ndarray, np.ndarray]:

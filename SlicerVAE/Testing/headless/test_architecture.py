@@ -35,9 +35,11 @@ TORCH_FREE_CORE = (
     "errors",
     "manifest",
     "modality",
+    "planes",
     "preprocessing",
     "progress",
     "records",
+    "scanlines",
     "volume",
 )
 TORCH_FREE_ROOMS = {"worker", "io", "library", "scene", "panel"}

@@ -26,6 +26,7 @@ SIZE, SPACING_MM = 64, 6.0
 SMALL = {"size": SIZE}
 KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "gaussian": ("table52_vae", {**SMALL, "latent": 5}, {}),
+    "coronal": ("table52_vae", {**SMALL, "latent": 5}, {"plane": "coronal"}),
     "maps": ("table52_svae", SMALL, {}),
     "codes": ("table52_vqvae", SMALL, {}),
     "code levels": ("vqvae2", SMALL, {}),

@@ -52,7 +52,7 @@ def decide(
         cancel.check()
         content = content_of(study)
         try:
-            surveyed[study.name] = _survey(study, content, recipe.data, cache)
+            surveyed[study.name] = _survey(study, content, recipe, cache)
             contents[study.name] = content
         except LacksStructureError as error:
             lacking[study.name] = str(error)
@@ -169,12 +169,14 @@ def _prepare(study: Study, preprocessing: Preprocessing, settings: DataSettings)
     return Prepared(stack.images.numpy(), kept[None, None] if stack.is_cube else kept[:, None])
 
 
-def _survey(study: Study, content: str, settings: DataSettings, cache: Cache) -> _Surveyed:
+def _survey(study: Study, content: str, recipe: Recipe, cache: Cache) -> _Surveyed:
+    settings, plane = recipe.data, recipe.preprocessing.plane
+
     def learn() -> object:
         volume, left_out = study.read(settings)
-        return to_data(_Surveyed(facts_of(volume), left_out is not None))
+        return to_data(_Surveyed(facts_of(volume, plane), left_out is not None))
 
-    key = key_of("facts", content, list(settings.channels), settings.structures, settings.leave_out)
+    key = key_of("facts", content, list(settings.channels), settings.structures, settings.leave_out, plane)
     return from_data(_Surveyed, cache.record(key, learn), f"the cache's entry of {study.name}")
 
 

@@ -4,10 +4,9 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.networks import Network
+from SlicerVAELib.core.planes import Plane, extents_mm, own_slices
 from SlicerVAELib.core.preprocessing import ForegroundPercentiles, HounsfieldWindow, Preprocessing
 from SlicerVAELib.core.records import from_data
 from SlicerVAELib.core.stack import foreground_box
@@ -29,17 +28,14 @@ class Facts:
     slice_step_mm: tuple[float, float]
 
 
-def facts_of(volume: Volume) -> Facts:
-    """Those of one volume."""
-    geometry = volume.geometry
-    axis = int(np.abs(geometry.directions[2]).argmax())
-    step = float(geometry.spacing[axis])
-    if volume.modality is Modality.CT:
-        counts = np.array(geometry.shape[::-1], dtype=np.float64)
-    else:
+def facts_of(volume: Volume, plane: Plane) -> Facts:
+    """Those of one volume, whose slices are to lie in ``plane``."""
+    step, _ = own_slices(volume.geometry, plane)
+    counts = None
+    if volume.modality is not Modality.CT:
         lower, upper = foreground_box(volume)
         counts = upper - lower
-    side = float((np.abs(geometry.ijk_to_ras[:3, :3]) @ counts)[:2].max())
+    side = float(extents_mm(volume.geometry, plane, counts)[:2].max())
     return Facts(volume.modality, volume.source.body_part, side, (step, step))
 
 
@@ -91,6 +87,7 @@ def resolve_preprocessing(recipe: Recipe, facts: Facts, network: Network) -> Pre
         "centre": centre,
         "slice_step_mm": None if isinstance(settings.slice_step_mm, str) else settings.slice_step_mm,
         "depth": depth_of(recipe, network),
+        "plane": settings.plane,
         "channels": list(recipe.data.channels),
         "structures": recipe.data.structures,
     }
