@@ -35,7 +35,8 @@ class PreprocessingSettings:
     training volumes.
 
     ``intensity`` is "hounsfield" (``lower``…``upper`` HU) or "foreground-percentiles". The slices lie in ``plane``;
-    ``depth`` "cube" interpolates each volume across it to as many slices as they have rows.
+    ``depth`` "cube" interpolates each volume across it to as many slices as they have rows. ``body_only``
+    clears the couch and whatever else lies outside of the patient.
     """
 
     intensity: Literal["auto", "hounsfield", "foreground-percentiles"] = AUTO
@@ -46,6 +47,7 @@ class PreprocessingSettings:
     slice_step_mm: float | Literal["auto"] = AUTO
     depth: Literal["auto", "slices", "cube"] = AUTO
     plane: Plane = "axial"
+    body_only: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -54,7 +54,8 @@ class Preprocessing:
     The slices lie in ``plane``. ``size`` pixels a side of ``spacing_mm`` each; the field of view lies about the centre
     of the grid, or of the foreground's bounding box (for heads, which do not lie in the middle of their image).
     ``slice_step_mm`` None keeps the volume's own slices. ``depth`` "cube" interpolates the whole extent of the volume
-    across the plane to ``size`` slices, which make one image.
+    across the plane to ``size`` slices, which make one image. ``body_only`` clears what lies outside of the patient's
+    body, such as the couch, to the window's lower end (see ``core.body``).
 
     ``channels`` are the names of co-registered images, the first that of the volume itself; none is one image without
     a name. Each has an intensity window of its own. ``structures`` are names of masks: each becomes a channel after the
@@ -68,6 +69,7 @@ class Preprocessing:
     slice_step_mm: float | None = dataclasses.field(default=None, metadata={"min": 0.01, "max": 1000.0})
     depth: Literal["slices", "cube"] = "slices"
     plane: Plane = "axial"
+    body_only: bool = False
     channels: tuple[str, ...] = ()
     structures: tuple[str, ...] = ()
 

@@ -10,12 +10,15 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from .body import body_of, tissue_threshold
 from .classes import one_class_per_pixel
 from .errors import UserError, nearest
 from .planes import directions, extents_mm, own_slices
 from .preprocessing import Preprocessing
 from .resampling import Transform, coverage, resample
 from .volume import Geometry, Volume
+
+SKIN = 0.25  # of a coarse voxel of the body's mask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,7 +28,7 @@ class Stack:
     ``pixels`` is float32 (N, C, H, W) in [0, 1], in the order of ``core.planes``: the images, then the structures and
     what lies in none of them, one of which is 1 and the others 0 in every pixel. ``geometry`` is its grid (N, H, W),
     ``source`` the volume's; ``windows`` are the input values that became 0 and 1 of each image. ``is_cube`` says that
-    the N slices make one image.
+    the N slices make one image. ``body``, where only that was shown to the model, is a mask on a grid of its own.
     """
 
     pixels: torch.Tensor
@@ -33,6 +36,7 @@ class Stack:
     source: Geometry
     windows: tuple[tuple[float, float], ...]
     is_cube: bool = False
+    body: tuple[np.ndarray, Geometry] | None = None
 
     @property
     def images(self) -> torch.Tensor:
@@ -50,8 +54,11 @@ class Stack:
         return self.window[1] - self.window[0]
 
     def seen(self) -> np.ndarray:
-        """Boolean array on the input's grid: what lies within the model's field of view."""
-        return coverage(self.geometry, self.source)
+        """Boolean array on the input's grid: what lies within the model's field of view, and was not cleared."""
+        within = coverage(self.geometry, self.source)
+        if self.body is not None:
+            within &= _body_on(self.body, self.source).numpy()
+        return within
 
     def to_source(self, pixels: torch.Tensor, *, fill: float) -> np.ndarray:
         """A stack (N, H, W) on the input's grid, float32 (K, J, I), with ``fill`` where the model saw nothing."""
@@ -80,15 +87,25 @@ def prepare(volume: Volume, preprocessing: Preprocessing) -> Stack:
     pixels = torch.empty(grid.shape[0], preprocessing.channel_count, *grid.shape[1:])
     for index, (array, (low, high)) in enumerate(zip(arrays, windows, strict=True)):
         pixels[:, index] = resample(array, volume.geometry, grid, fill=0.0, transform=_normalising(low, high))
+    body = None
+    if preprocessing.body_only:
+        low, high = windows[0]
+        body = body_of(volume.array, volume.geometry, tissue_threshold(volume.modality, low, high), outside=low)
+        pixels[:, : preprocessing.image_channels] *= _body_on(body, grid)[:, None]
     if masks:
         classes = one_class_per_pixel(masks, volume.geometry, grid)
         pixels[:, preprocessing.image_channels :] = classes.movedim(0, 1)
-    return Stack(pixels, grid, volume.geometry, windows, preprocessing.depth == "cube")
+    return Stack(pixels, grid, volume.geometry, windows, preprocessing.depth == "cube", body)
 
 
 def slices_of(images: torch.Tensor) -> torch.Tensor:
     """Slices (N, C, H, W) of what a network takes or gives: themselves, or cubes (n, C, D, H, W) one after another."""
     return images.movedim(1, 2).flatten(0, 1) if images.ndim == 5 else images
+
+
+def _body_on(body: tuple[np.ndarray, Geometry], grid: Geometry) -> torch.Tensor:
+    """Boolean tensor of the grid's shape: where it lies in the body, the skin with it."""
+    return resample(*body, grid, fill=0.0) > SKIN
 
 
 def _channels(volume: Volume, names: tuple[str, ...]) -> list[np.ndarray]:

@@ -88,6 +88,7 @@ def resolve_preprocessing(recipe: Recipe, facts: Facts, network: Network) -> Pre
         "slice_step_mm": None if isinstance(settings.slice_step_mm, str) else settings.slice_step_mm,
         "depth": depth_of(recipe, network),
         "plane": settings.plane,
+        "body_only": settings.body_only,
         "channels": list(recipe.data.channels),
         "structures": recipe.data.structures,
     }
