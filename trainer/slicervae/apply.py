@@ -1,5 +1,6 @@
 """A bundle applied to files: what the commands ``reconstruct``, ``sample`` and ``evaluate`` do."""
 
+import dataclasses
 import json
 import re
 import time
@@ -14,6 +15,7 @@ from SlicerVAELib.core.engine import Engine, Reconstruction, ReconstructRequest,
 from SlicerVAELib.core.progress import Cancel, Listener
 from SlicerVAELib.core.records import to_data
 from SlicerVAELib.core.volume import Geometry, Modality, Volume
+from SlicerVAELib.io.dicomweb import local_copy
 from SlicerVAELib.io.read import read_volume
 from SlicerVAELib.io.structures import read_structures
 from SlicerVAELib.io.write import OutputFolder, write_json_atomically, write_volume
@@ -24,7 +26,7 @@ from .data.study import laid_on
 def reconstruct_file(
     engine: Engine,
     request_for: Callable[[Volume], ReconstructRequest],
-    source: Path,
+    source: str | Path,
     out: Path,
     *,
     series: str | None = None,
@@ -36,12 +38,16 @@ def reconstruct_file(
 ) -> dict[str, Any]:
     """Reconstruct the volume at ``source``; write the maps and result.json into ``out``, all or none.
 
-    Returns the content of result.json. ``structures`` is a structure set or label map whose regions are summed up and,
-    where the model sees structures, shown to it; ``channels`` are further images of the same patient by the names that
-    the model gives them, resampled to the grid of ``source``.
+    ``source`` is a file, a folder, or as text the address of a study or series on a DICOMweb server. Returns the
+    content of result.json. ``structures`` is a structure set or label map whose regions are summed up and, where the
+    model sees structures, shown to it; ``channels`` are further images of the same patient by the names that the model
+    gives them, resampled to the grid of ``source``.
     """
     began = time.perf_counter()
-    volume = read_volume(source, series=series, modality=modality)
+    with local_copy(source, cancel=cancel) as place:
+        volume = read_volume(place, series=series, modality=modality)
+    if place != Path(source):  # a copy that is gone by now
+        volume = volume.replace(source=dataclasses.replace(volume.source, path=str(source)))
     further = {name: laid_on(volume, read_volume(path, modality=modality)) for name, path in channels.items()}
     volume = volume.replace(channels=further)
     if structures is not None:

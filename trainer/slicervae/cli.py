@@ -17,11 +17,13 @@ from . import __version__
 COMMANDS = {
     "recipes": "list the models that can be trained",
     "phantom": "write a cohort of procedural patients as real DICOM",
+    "inspect": "list what a folder of patients holds, before training",
     "fit": "train a recipe on a folder of patients",
     "export": "make a model bundle of a finished run",
     "reconstruct": "reconstruct a volume and map what the model can't explain",
     "evaluate": "measure reconstruction quality on volumes",
     "sample": "draw synthetic slices from a model",
+    "to-dicom": "write maps, reconstructions or samples as DICOM",
     "demo": "the whole job from nothing to a report, in a few minutes",
     "benchmark": "measure speed and write down the figures",
 }
@@ -36,7 +38,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser_of(command: str) -> argparse.ArgumentParser:
     # A command's file is imported only when it is called, and its heavy imports only when it runs: --help stays quick.
-    module = importlib.import_module(f".commands.{command}", __package__)
+    module = importlib.import_module(f".commands.{command.replace('-', '_')}", __package__)
     parser = _Parser(prog=f"slicervae {command}", description=module.__doc__, formatter_class=_HelpFormatter)
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)

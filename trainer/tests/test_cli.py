@@ -120,7 +120,7 @@ def test_words_that_are_off_end_in_one_line_that_names_them(words, told, capsys)
 def test_commands_in_the_papers_are_understood(paper, monkeypatch):
     understood = []
     for command in COMMANDS:
-        module = importlib.import_module(f"slicervae.commands.{command}")
+        module = importlib.import_module(f"slicervae.commands.{command.replace('-', '_')}")
         monkeypatch.setattr(module, "run", understood.append)
     shown = commands_shown(paper.read_text(encoding="utf-8"))
     for words in shown:

@@ -119,7 +119,8 @@ def test_the_metadata_tells_licence_python_and_what_is_needed(metadata):
 
 def test_what_the_code_imports_is_what_the_distribution_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    extras = [text for name in ("dicom", "pacs") for text in project["optional-dependencies"][name]]
+    declared = {canonicalize_name(Requirement(text).name) for text in (*project["dependencies"], *extras)}
     distributions = importlib.metadata.packages_distributions()
     imported = {
         canonicalize_name(name)

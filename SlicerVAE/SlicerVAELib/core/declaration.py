@@ -24,8 +24,8 @@ class Declaration:
     training_patients: int
     intended_use: str
     structures: tuple[str, ...] = ()
-    plane: Plane = "axial"
     is_demonstration: bool = False
+    plane: Plane = "axial"
 
 
 def check(volume: Volume, declaration: Declaration, model: str) -> tuple[str, ...]:

@@ -123,6 +123,7 @@ class Source:
     frame_of_reference_uid: str = ""
     description: str = ""
     body_part: str = ""
+    notes: tuple[str, ...] = ()  # what was done to the values on reading, or is doubtful about them, in words
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

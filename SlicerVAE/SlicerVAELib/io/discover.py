@@ -12,8 +12,9 @@ from ..core.errors import UserError
 from ..core.progress import Cancel, Listener, Meter, ignore
 from ..core.volume import Modality, Volume
 from .companions import is_label_map, label_maps_by_folder, label_maps_of, lies_in_truth, structure_sets_of
-from .dicom import Series, group_by_series, read_series
+from .dicom import read_series
 from .dicom_headers import Header, looks_like_dicom, read_header, read_headers
+from .dicom_series import Series, group_by_series, left_out
 from .images import VOLUME_FILES, ending, stem
 from .quiet import quiet
 from .read import read_volume
@@ -31,7 +32,8 @@ class Found:
 
     ``patient`` tells whose it is, for splits; ``names_patient`` is False where a DICOM series does not say and its
     folder had to stand in. ``series`` and ``study`` are UIDs for DICOM and empty for other files, whose header does not
-    give a ``modality`` either. ``files`` are its own, ``mask_files`` those that may hold structures drawn on it.
+    give a ``modality`` either; ``part`` tells volumes of one series from each other. ``files`` are its own,
+    ``mask_files`` those that may hold structures drawn on it.
     """
 
     patient: str
@@ -39,6 +41,7 @@ class Found:
     series: str
     modality: Modality
     description: str
+    part: str = ""
     files: tuple[Path, ...] = dataclasses.field(repr=False, compare=False, default=())
     mask_files: tuple[Path, ...] = dataclasses.field(repr=False, compare=False, default=())
     study: str = dataclasses.field(repr=False, compare=False, default="")
@@ -55,11 +58,19 @@ class Found:
             return read_volume(self.path)
         try:
             with quiet():
-                volume = read_series(Series(tuple(read_headers(self.files))))
+                volume = read_series(self._its_part(group_by_series(read_headers(self.files))))
         except OSError as error:
             raise UserError(f"{error.filename or self.path} can't be read ({error.strerror or error}).") from error
-        refuse_unusable(volume.array, str(self.path))
+        refuse_unusable(volume.array, str(self.path), volume.modality)
         return volume
+
+    def _its_part(self, parts: Sequence[Series]) -> Series:
+        if len(parts) == 1:  # alone its files need no name to be told apart
+            return dataclasses.replace(parts[0], part=self.part)
+        fitting = [part for part in parts if f", {self.part}".endswith(f", {part.part}")]
+        if len(fitting) != 1:
+            raise UserError(f"{self.path} has changed since it was looked through; start anew.")
+        return fitting[0]
 
 
 def discover(
@@ -72,12 +83,13 @@ def discover(
 ) -> list[Found]:
     """List the volumes in ``folder`` at any depth, in a fixed order.
 
-    DICOM files are grouped by folder and series, of which CT and MR with at least three slices count, and belong to
-    their PatientID. NIfTI, NRRD and MetaImage files belong to the ``sub-…`` folder that they lie in (BIDS), otherwise
-    to their folder; files directly in ``folder`` each to a patient of their own. Left out are hidden files, folders of
-    truth or labels, segmentations by their name, damaged files, and what ``include`` does not name or ``exclude``
-    does: patterns such as '*FLAIR*', without regard to case, for the path within ``folder``, the file's name or the
-    series description.
+    DICOM files are grouped by folder and series, and a series that holds several volumes (echoes, acquisitions) is
+    split; those of CT and MR with at least three slices count, and belong to their PatientID. NIfTI, NRRD and MetaImage
+    files belong to the ``sub-…`` folder that they lie in (BIDS), otherwise to their folder; files directly in
+    ``folder`` each to a patient of their own. Left out are hidden files, folders of truth or labels, segmentations by
+    their name, damaged files, localizers, what was derived from series that are there too, and what ``include`` does
+    not name or ``exclude`` does: patterns such as '*FLAIR*', without regard to case, for the path within ``folder``,
+    the file's name or the series description.
 
     Raises UserError when nothing is left, saying what was there; Cancelled.
     """
@@ -106,7 +118,7 @@ def _visible_files(root: Path) -> Iterator[Path]:
 def _volume_files(root: Path, files: Sequence[Path]) -> Iterator[Found]:
     for path in files:
         if ending(path, VOLUME_FILES) and not is_label_map(path, root):
-            yield Found(_owner(path, root), path, "", Modality.UNKNOWN, stem(path), (path,))
+            yield Found(_owner(path, root), path, "", Modality.UNKNOWN, stem(path), files=(path,))
 
 
 def _with_label_maps(found: Sequence[Found], root: Path, files: Sequence[Path]) -> list[Found]:
@@ -133,37 +145,38 @@ def _dicom_series(root: Path, files: Sequence[Path], progress: Listener, cancel:
     structure_sets: list[Header] = []
     for path in candidates:
         cancel.check()
-        header = _header(path)
-        if header is not None and header.modality == "RTSTRUCT":
-            structure_sets.append(header)
-        elif header is not None:
-            by_folder.setdefault(path.parent, []).append(header)
+        for header in _headers(path):
+            if header.modality == "RTSTRUCT":
+                structure_sets.append(header)
+            else:
+                by_folder.setdefault(path.parent, []).append(header)
         meter.advance(1)
-    for place, headers in by_folder.items():
-        for series in group_by_series(headers):
-            first = series.headers[0]
-            if first.kind in _KINDS and len(series.headers) >= _FEWEST_SLICES and not first.is_colour:
-                owner = first.patient or "/".join(place.relative_to(root).parts) or series.uid
-                paths = tuple(header.path for header in series.headers)
-                yield Found(
-                    owner,
-                    place,
-                    series.uid,
-                    first.kind,
-                    first.description,
-                    paths,
-                    structure_sets_of(first, structure_sets),
-                    first.study_uid,
-                    bool(first.patient),
-                )
+    found = [(place, series) for place, headers in by_folder.items() for series in group_by_series(headers)]
+    spare = left_out([series for _, series in found])
+    for place, series in found:
+        first = series.headers[0]
+        is_volume = first.kind in _KINDS and len(series.headers) >= _FEWEST_SLICES and not first.is_colour
+        if is_volume and series not in spare:
+            yield Found(
+                patient=first.patient or "/".join(place.relative_to(root).parts) or series.uid,
+                path=place,
+                series=series.uid,
+                modality=first.kind,
+                description=series.description,
+                part=series.part,
+                files=tuple(dict.fromkeys(header.path for header in series.headers)),
+                mask_files=structure_sets_of(first, structure_sets),
+                study=first.study_uid,
+                names_patient=bool(first.patient),
+            )
 
 
-def _header(path: Path) -> Header | None:
+def _headers(path: Path) -> list[Header]:
     try:
         with quiet():  # not around the loop, whose progress is to be seen
-            return read_header(path) if looks_like_dicom(path) else None
+            return read_header(path) if looks_like_dicom(path) else []
     except (UserError, OSError):
-        return None  # a damaged slice shows as a gap when its series is read
+        return []  # a damaged slice shows as a gap when its series is read
 
 
 def is_like(found: Found, root: Path, patterns: Sequence[str]) -> bool:

@@ -1,7 +1,6 @@
-"""NIfTI, NRRD and MetaImage files as arrays on a grid."""
+"""NRRD and MetaImage files, and NIfTI files of one volume, as arrays on a grid."""
 
 import re
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,11 @@ import SimpleITK as sitk
 
 from ..core.errors import UserError
 from ..core.volume import LPS_TO_RAS, Geometry
-from .values import rescaled
+from .nifti import damaged, read_nifti, refuse_dimensions
 
 NIFTI = (".nii", ".nii.gz")
 ITK_IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd")
 VOLUME_FILES = NIFTI + ITK_IMAGES
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
 
 DETACHED_HEADERS = (".nhdr", ".mhd")
 
@@ -61,9 +59,21 @@ def read_image(path: Path) -> tuple[np.ndarray, Geometry]:
     Raises UserError that names the file when it is damaged or cut off, or holds something else than one grey volume;
     OSError when it may not be read.
     """
+    array, geometry, _ = read_noted_image(path, None)
+    return array, geometry
+
+
+def read_noted_image(path: Path, frame: int | None) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
+    """As ``read_image``, of the ``frame`` (from 1) of a NIfTI time series, and with notes of what is doubtful."""
     refuse_unreadable(path)
-    array, matrix = _read_nifti(path) if ending(path, NIFTI) else _read_itk(path)
-    return array, geometry_of(path, array.shape, matrix)
+    notes: tuple[str, ...] = ()
+    if ending(path, NIFTI):
+        array, matrix, notes = read_nifti(path, frame)
+    elif frame is not None:
+        raise UserError(f"{path} is one volume without frames; leave --frame out.")
+    else:
+        array, matrix = _read_itk(path)
+    return array, geometry_of(path, array.shape, matrix), notes
 
 
 def geometry_of(path: Path, shape: tuple[int, ...], matrix: np.ndarray) -> Geometry:
@@ -86,51 +96,13 @@ def itk_matrix(image: sitk.Image) -> np.ndarray:
     return LPS_TO_RAS @ matrix
 
 
-def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    # ITK would read a cut-off .nii.gz as zeros without complaint, and prefers another of a file's two affines.
-    try:
-        import nibabel
-        from nibabel.filebasedimages import ImageFileError
-        from nibabel.imageglobals import LoggingOutputSuppressor
-        from nibabel.spatialimages import HeaderDataError
-    except ImportError as error:
-        raise UserError(
-            f"{path} can't be read without the Python package nibabel; install it, or convert the file to NRRD."
-        ) from error
-    damage = (ImageFileError, HeaderDataError, EOFError, ValueError, zlib.error, MemoryError)
-    try:
-        with LoggingOutputSuppressor():
-            image = nibabel.load(path, mmap=False)
-            is_single = all(count == 1 for count in image.shape[3:])  # a time series of one is a volume
-            dimensions = min(image.ndim, 3) if is_single else image.ndim
-            _refuse_dimensions(path, dimensions, image.get_data_dtype().fields is not None)
-            proxy = image.dataobj
-            stored = proxy.get_unscaled().T.reshape(image.shape[2::-1])
-            return rescaled(stored, proxy.slope, proxy.inter), np.array(image.affine)
-    except (*damage, OSError) as error:
-        raise _damaged(path) from error
-
-
 def _read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        _refuse_dimensions(path, reader.GetDimension(), reader.GetNumberOfComponents() > 1)
+        refuse_dimensions(path, reader.GetDimension(), reader.GetNumberOfComponents() > 1)
         image = reader.Execute()
     except RuntimeError as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
     return sitk.GetArrayFromImage(image), itk_matrix(image)
-
-
-def _refuse_dimensions(path: Path, dimensions: int, has_several_values: bool) -> None:
-    if has_several_values:
-        raise UserError(f"{path} holds colour or several values per voxel; give an image with one grey value a voxel.")
-    if dimensions > 3:
-        raise UserError(f"{path} is an image of {dimensions} dimensions (a time series?); save one of its volumes.")
-    if dimensions < 3:
-        raise UserError(f"{path} is a flat, {dimensions}-dimensional image, but a volume is needed.")
-
-
-def _damaged(path: Path) -> UserError:
-    return UserError(f"{path} is damaged or cut off, so it can't be read; copy it anew.")

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..core.errors import UserError
+from ..core.volume import Modality
 
 
 def rescaled(array: np.ndarray, slope: float, intercept: float) -> np.ndarray:
@@ -29,9 +30,11 @@ def _holds(kind: type[np.signedinteger], values: list[int]) -> bool:
     return all(limits.min <= value <= limits.max for value in values)
 
 
-def refuse_unusable(array: np.ndarray, name: str) -> None:
-    """Raise UserError when ``array`` (K, J, I) is flat or holds values that are not finite."""
-    if min(array.shape) < 2:
+def refuse_unusable(array: np.ndarray, name: str, modality: Modality) -> None:
+    """Raise UserError when ``array`` (K, J, I) is flat, unless it is a projection, or holds values that are not
+    finite."""
+    extent = array.shape[1:] if modality is Modality.XRAY else array.shape
+    if min(extent) < 2:
         raise UserError(f"{name} is a single slice, but a volume needs at least two; give the whole series.")
     if np.issubdtype(array.dtype, np.integer):
         return

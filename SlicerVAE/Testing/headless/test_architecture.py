@@ -31,6 +31,8 @@ CORE_MAY_USE = {"numpy", "torch", "safetensors"}
 TORCH_FREE_CORE = (
     "contours",
     "declaration",
+    "dose",
+    "dvh",
     "engine",
     "errors",
     "manifest",
@@ -40,6 +42,8 @@ TORCH_FREE_CORE = (
     "progress",
     "records",
     "scanlines",
+    "structure_names",
+    "tg263",
     "volume",
 )
 TORCH_FREE_ROOMS = {"worker", "io", "library", "scene", "panel"}

@@ -206,6 +206,7 @@ RECORDS = st.one_of(
         st.text(),
         st.lists(st.text()).map(tuple),
         st.booleans(),
+        st.sampled_from(["axial", "coronal", "sagittal"]),
     ),
     st.builds(Hardware, st.text(), st.sampled_from(["auto", "bfloat16"]), st.integers(0, 4096)),
     st.builds(AnomalyOptions, st.text(), st.floats(0, 50)),

@@ -7,10 +7,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
@@ -29,12 +26,11 @@ from SlicerVAELib.worker.client import WorkerEngine
 
 from ..phantom import make_patient
 from .figure import Figure
+from .timing import timed
 
 SIZE, SLICES, MODEL_SIZE = 512, 100, 256
 OUTPUTS = ("reconstruction", "residual")
 COLD_STARTS = 3
-
-Outcome = TypeVar("Outcome")
 
 
 def measure(runs: int, listener: Listener) -> list[Figure]:
@@ -74,8 +70,8 @@ def _against_the_network(request: ReconstructRequest, runs: int, meter: Meter) -
     pixels = prepare(request.volume, Preprocessing(HounsfieldWindow(), MODEL_SIZE, 500 / MODEL_SIZE)).pixels
     bare, ours, resampling = [], [], []
     for run in range(runs + 1):
-        bare_seconds, _ = _timed(lambda: _bare_passes(network, pixels))
-        seconds, result = _timed(lambda: engine.reconstruct(request))
+        bare_seconds, _ = timed(lambda: _bare_passes(network, pixels))
+        seconds, result = timed(lambda: engine.reconstruct(request))
         meter.advance(2)
         if run == 0:  # a warm-up: first calls allocate
             continue
@@ -103,8 +99,8 @@ def _through_the_worker(request: ReconstructRequest, runs: int, meter: Meter) ->
     ratios = []
     with WorkerEngine() as worker:
         for run in range(runs + 1):
-            inside, _ = _timed(lambda: local.reconstruct(request))
-            through, _ = _timed(lambda: worker.reconstruct(request))
+            inside, _ = timed(lambda: local.reconstruct(request))
+            through, _ = timed(lambda: worker.reconstruct(request))
             meter.advance(1)
             if run > 0:
                 ratios.append(through / inside)
@@ -115,12 +111,12 @@ def _starts(meter: Meter) -> list[Figure]:
     ready = []
     for _ in range(COLD_STARTS):
         with WorkerEngine() as worker:
-            seconds, _ = _timed(worker.info)
+            seconds, _ = timed(worker.info)
         ready.append(seconds)
         meter.advance(1)
     # What Slicer imports of ours at its start: the library's name and nothing behind it.
     light = _seconds_of("import SlicerVAELib") - _seconds_of("pass")
-    helped = [_timed(lambda: subprocess.run(_HELP, check=True, capture_output=True))[0] for _ in range(5)]
+    helped = [timed(lambda: subprocess.run(_HELP, check=True, capture_output=True))[0] for _ in range(5)]
     return [
         Figure("worker ready, cold", statistics.median(ready), "s", 4.0),
         Figure("import of our code at Slicer's start", max(0.0, light) * 1000, "ms", 50.0),
@@ -133,10 +129,4 @@ _HELP = [sys.executable, "-m", "slicervae", "--help"]
 
 def _seconds_of(code: str) -> float:
     command = [sys.executable, "-c", code]
-    return min(_timed(lambda: subprocess.run(command, check=True))[0] for _ in range(5))
-
-
-def _timed(call: Callable[[], Outcome]) -> tuple[float, Outcome]:
-    began = time.perf_counter()
-    outcome = call()
-    return time.perf_counter() - began, outcome
+    return min(timed(lambda: subprocess.run(command, check=True))[0] for _ in range(5))

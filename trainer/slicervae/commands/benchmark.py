@@ -1,14 +1,21 @@
 """Measure, and print the figures beside their targets as Markdown, ready for docs/results.md.
 
-engine: reconstruction, resampling, worker and start-up. recipes: every recipe trained, and the speed of training.
-structures: the masks that rtvae_structures reconstructs, for its three losses."""
+engine: reconstruction, resampling, worker and start-up. clinical: reading, contouring and preprocessing. recipes: every
+recipe trained, and the speed of training. structures: the masks that rtvae_structures reconstructs, for its three
+losses."""
 
 import argparse
 import sys
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
 from ..benchmarks.budgets import CUBE_STEPS, FULL_SEEDS, FULL_SIDE, FULL_STEPS, SMALL_STEPS
+
+if typing.TYPE_CHECKING:
+    from SlicerVAELib.core.progress import Listener
+
+    from ..benchmarks.figure import Figure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     engine = kinds.add_parser("engine", help="reconstruction, resampling, worker and start-up", formatter_class=layout)
     _add_runs(engine, least=1, what="repetitions of each timing")
     engine.set_defaults(measure=_engine)
+    clinical = kinds.add_parser("clinical", help="reading, contouring and preprocessing", formatter_class=layout)
+    _add_runs(clinical, least=1, what="repetitions of each timing")
+    clinical.set_defaults(measure=_clinical)
     recipes = kinds.add_parser(
         "recipes",
         help="train every recipe on brain MR and phantoms; Ctrl-C stops, the same command goes on",
@@ -82,6 +92,17 @@ def _show(text: str, runs: int) -> None:
 
 def _engine(options: argparse.Namespace) -> str:
     from ..benchmarks.engine import measure
+
+    return _figures(options, measure)
+
+
+def _clinical(options: argparse.Namespace) -> str:
+    from ..benchmarks.clinical import measure
+
+    return _figures(options, measure)
+
+
+def _figures(options: argparse.Namespace, measure: "Callable[[int, Listener], list[Figure]]") -> str:
     from ..benchmarks.figure import HEADER
     from ..console import progress_bar
 

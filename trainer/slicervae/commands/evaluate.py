@@ -10,7 +10,9 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="model folder that 'slicervae export' wrote")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of patients")
+    parser.add_argument(
+        "--data", required=True, metavar="DIR", help="folder of patients, or dicomweb+http://…/studies/UID"
+    )
     parser.add_argument("--include", action="append", default=[], metavar="PATTERN", help="only volumes like this")
     parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="no volumes like this")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
@@ -24,6 +26,7 @@ def run(options: argparse.Namespace) -> None:
     from SlicerVAELib.core.declaration import check
     from SlicerVAELib.core.manifest import read_manifest
     from SlicerVAELib.core.progress import Meter
+    from SlicerVAELib.io.dicomweb import local_copy
     from SlicerVAELib.io.discover import discover
     from SlicerVAELib.io.write import OutputFolder, write_json_atomically
 
@@ -33,8 +36,12 @@ def run(options: argparse.Namespace) -> None:
     manifest = read_manifest(options.bundle)
     network = load_network(options.bundle, manifest)
     rows = []
-    with progress_bar("Evaluating") as listener, cancel_on_interrupt("Stopped; nothing was written.") as cancel:
-        found = discover(options.data, include=options.include, exclude=options.exclude, cancel=cancel)
+    with (
+        progress_bar("Evaluating") as listener,
+        cancel_on_interrupt("Stopped; nothing was written.") as cancel,
+        local_copy(options.data, cancel=cancel) as data,
+    ):
+        found = discover(data, include=options.include, exclude=options.exclude, cancel=cancel)
         meter = Meter(listener, "reconstructing", len(found))
         for item in found:
             cancel.check()

@@ -14,7 +14,9 @@ from .hardware import add_device, hardware_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="model folder that 'slicervae export' wrote")
-    parser.add_argument("input", type=Path, metavar="INPUT", help="DICOM folder, NIfTI, NRRD or MHA file")
+    parser.add_argument(
+        "input", metavar="INPUT", help="DICOM folder, NIfTI, NRRD or MHA file, or dicomweb+http://…/studies/UID"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
     parser.add_argument("--series", help="which series of a DICOM folder: its UID, the end of it, or its number")
     parser.add_argument("--modality", choices=("CT", "MR"), help="what the values are, where the file does not say")
