@@ -30,6 +30,7 @@ def reconstruct_file(
     out: Path,
     *,
     series: str | None = None,
+    frame: int | None = None,
     modality: Modality | None = None,
     structures: Path | None = None,
     channels: Mapping[str, Path] = MappingProxyType({}),
@@ -45,7 +46,7 @@ def reconstruct_file(
     """
     began = time.perf_counter()
     with local_copy(source, cancel=cancel) as place:
-        volume = read_volume(place, series=series, modality=modality)
+        volume = read_volume(place, series=series, frame=frame, modality=modality)
     if place != Path(source):  # a copy that is gone by now
         volume = volume.replace(source=dataclasses.replace(volume.source, path=str(source)))
     further = {name: laid_on(volume, read_volume(path, modality=modality)) for name, path in channels.items()}
@@ -131,7 +132,7 @@ def _summary(volume: Volume, result: Reconstruction, timings: Mapping[str, float
             "negative_elbo_nats": list(result.slice_scores),
         },
         "timings_s": {name: round(seconds, 4) for name, seconds in timings.items()},
-        "notices": list(result.notices),
+        "notices": [*volume.source.notes, *result.notices],
     }
     if volume.masks:
         summary["structures"] = {

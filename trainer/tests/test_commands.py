@@ -72,6 +72,25 @@ def test_structures_are_summed_up(small_bundle, real_data, tmp_path):
     assert region["anomaly_95th_percentile"] >= region["mean_anomaly"] > 0
 
 
+def test_one_volume_of_a_time_series_is_chosen_and_what_was_done_is_told(small_bundle, real_data, tmp_path, capsys):
+    image = nibabel.load(real_data / "open_ms" / "longitudinal" / "patient01" / "study2_FLAIR.nii.gz")
+    middle = image.slicer[:, :, 10:16]
+    values = np.asarray(middle.dataobj, dtype=np.float32)
+    series = nibabel.Nifti1Image(np.stack([values * 0.5, values], axis=-1), middle.affine)
+    series.set_sform(middle.affine, 1)
+    moved = middle.affine.copy()
+    moved[:3, 3] += 5
+    series.set_qform(moved, 1)
+    nibabel.save(series, tmp_path / "series.nii.gz")
+    words = ["reconstruct", str(small_bundle), str(tmp_path / "series.nii.gz"), "--out", str(tmp_path / "out")]
+    assert main(words) == 1
+    assert "--frame" in capsys.readouterr().err
+    assert main([*words, "--frame", "2"]) == 0
+    assert "sform" in capsys.readouterr().err
+    notices = json.loads((tmp_path / "out" / "result.json").read_text())["notices"]
+    assert any("sform" in notice for notice in notices)
+
+
 def test_a_ct_is_refused_by_an_mr_model(small_bundle, real_data, tmp_path, capsys):
     chest = real_data / "totalsegmentator" / "chest_abdomen_ct.nii.gz"
     assert main(["reconstruct", str(small_bundle), str(chest), "--out", str(tmp_path / "out")]) == 1

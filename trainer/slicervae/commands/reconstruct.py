@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
     parser.add_argument("--series", help="which series of a DICOM folder: its UID, the end of it, or its number")
+    parser.add_argument("--frame", type=int, metavar="N", help="which volume of a time series, from 1")
     parser.add_argument("--modality", choices=("CT", "MR"), help="what the values are, where the file does not say")
     parser.add_argument(
         "--structures", type=Path, metavar="FILE", help="RT structure set or label map; result.json sums up its regions"
@@ -68,6 +69,7 @@ def run(options: argparse.Namespace) -> None:
             options.input,
             options.out,
             series=options.series,
+            frame=options.frame,
             modality=Modality(options.modality) if options.modality else None,
             structures=options.structures,
             channels=channels,
