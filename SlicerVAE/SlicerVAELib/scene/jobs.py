@@ -14,7 +14,7 @@ import slicer
 
 from ..core.engine import AnomalyOptions, Hardware, Reconstruction, ReconstructRequest, Synthesis, SynthesizeRequest
 from . import display
-from .nodes import InputNode, LabelMapNode, VolumeNode, check_outputs
+from .nodes import InputNode, LabelMapNode, SegmentationNode, VolumeNode, check_outputs
 from .outputs import Output, Place, image_of, write
 from .provenance import (
     ANOMALY,
@@ -27,6 +27,7 @@ from .provenance import (
     attributes_of,
     attributes_of_source,
 )
+from .segmentations import masks_from_node
 from .volumes import checked_image, volume_from_node
 
 _FIELD_OF_VIEW_ROLE = "SlicerVAE.fieldOfView"
@@ -145,11 +146,13 @@ def prepare_maps(
     bundle: Path,
     chosen: Mapping[str, VolumeNode | None],
     *,
+    segmentation: SegmentationNode | None = None,
     anomaly: AnomalyOptions | None = None,
     sampleSeed: int | None = None,
     hardware: Hardware | None = None,
 ) -> MapsJob:
-    """Read the input and return a job that makes the outputs named in ``chosen``.
+    """Read the input, with its structures where a ``segmentation`` is given, and return a job that makes the outputs
+    named in ``chosen``.
 
     ``chosen`` maps "reconstruction", "residual" and "anomaly" to the node to be written, None for a new one; what it
     doesn't name is not made. Raises UserError for an input that no model can take, and for a node that can't be the
@@ -158,6 +161,8 @@ def prepare_maps(
     node = checked_image(inputVolume)
     check_outputs(chosen.values(), node)
     volume = volume_from_node(node)
+    if segmentation is not None:
+        volume = volume.replace(masks=masks_from_node(segmentation, volume))
     request = ReconstructRequest(
         bundle=bundle,
         volume=volume,

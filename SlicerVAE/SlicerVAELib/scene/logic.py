@@ -5,7 +5,7 @@ from pathlib import Path
 from ..core.engine import AnomalyOptions, Engine, Hardware
 from ..core.progress import Cancel, Listener, ignore
 from .jobs import MapNodes, MapsJob, prepare_maps, prepare_synthesis
-from .nodes import VolumeNode
+from .nodes import SegmentationNode, VolumeNode
 from .provenance import ANOMALY, RECONSTRUCTION, RESIDUAL
 
 
@@ -25,6 +25,7 @@ class SceneLogic:
         *,
         outputVolume: VolumeNode | None = None,
         residualVolume: VolumeNode | None = None,
+        segmentation: SegmentationNode | None = None,
         sampleSeed: int | None = None,
         hardware: Hardware | None = None,
         progress: Listener = ignore,
@@ -32,11 +33,15 @@ class SceneLogic:
     ) -> MapNodes:
         """Write the model's reconstruction of a volume and the residual (input − reconstruction), both in its units.
 
-        New nodes are made where none is given. ``sampleSeed`` None decodes the posterior mean, a number one seeded
-        draw. Raises UserError for what a person can mend and Cancelled; the scene is then as it was.
+        New nodes are made where none is given. ``segmentation`` has the structures that some models see, by the names
+        that the model gives them; what it is kept as makes no difference, nor does it change. ``sampleSeed`` None
+        decodes the posterior mean, a number one seeded draw. Raises UserError for what a person can mend and Cancelled;
+        the scene is then as it was.
         """
         chosen = {RECONSTRUCTION: outputVolume, RESIDUAL: residualVolume}
-        job = prepare_maps(inputVolume, Path(bundle), chosen, sampleSeed=sampleSeed, hardware=hardware)
+        job = prepare_maps(
+            inputVolume, Path(bundle), chosen, segmentation=segmentation, sampleSeed=sampleSeed, hardware=hardware
+        )
         return self._run(job, progress, cancel)
 
     def detectAnomalies(
@@ -45,13 +50,21 @@ class SceneLogic:
         bundle: Path | str,
         *,
         anomalyVolume: VolumeNode | None = None,
+        segmentation: SegmentationNode | None = None,
         options: AnomalyOptions | None = None,
         hardware: Hardware | None = None,
         progress: Listener = ignore,
         cancel: Cancel | None = None,
     ) -> MapNodes:
         """Write the map of what the model can't explain, −1 where it saw nothing; otherwise as ``reconstruct``."""
-        job = prepare_maps(inputVolume, Path(bundle), {ANOMALY: anomalyVolume}, anomaly=options, hardware=hardware)
+        job = prepare_maps(
+            inputVolume,
+            Path(bundle),
+            {ANOMALY: anomalyVolume},
+            segmentation=segmentation,
+            anomaly=options,
+            hardware=hardware,
+        )
         return self._run(job, progress, cancel)
 
     def synthesize(

@@ -13,6 +13,7 @@ from .volumes import world_geometry
 
 VolumeNode: TypeAlias = slicer.vtkMRMLScalarVolumeNode
 LabelMapNode: TypeAlias = slicer.vtkMRMLLabelMapVolumeNode
+SegmentationNode: TypeAlias = slicer.vtkMRMLSegmentationNode
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
