@@ -44,7 +44,8 @@ def measure(runs: int, listener: Listener) -> list[Figure]:
 def _write_series(folder: Path) -> None:
     patient = make_patient(1, 1, size=SIZE, slices=SHOWN)
     array = np.tile(patient.volume.array, (SLICES // SHOWN, 1, 1))
-    volume = Volume(array, Geometry(array.shape, patient.volume.geometry.ijk_to_ras), modality=patient.volume.modality)
+    geometry = Geometry(array.shape, patient.volume.geometry.ijk_to_ras)
+    volume = patient.volume.replace(array=array, geometry=geometry, masks={})
     write_ct(dataclasses.replace(patient, volume=volume), folder)
 
 
