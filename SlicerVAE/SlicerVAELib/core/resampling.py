@@ -126,21 +126,44 @@ def _resample_aligned(
         axis.weights(n, source_shape[axis.source]) for axis, n in zip(axes, target_shape, strict=True)
     )
     outside = [weights.sum(dim=1) == 0 for weights in (across, down, along)]
+    taps = _taps(down)
     is_selection = bool(((across == 0) | (across == 1)).all())
     slices = across.argmax(dim=1) if is_selection else torch.arange(pixels.shape[0])
     planes = torch.empty((len(slices), *target_shape[1:]), dtype=torch.float32)
-    step = max(1, SLAB_ELEMENTS // (pixels.shape[1] * pixels.shape[2]))
+    step = max(1, SLAB_ELEMENTS // max(pixels.shape[1] * pixels.shape[2], planes.shape[1] * planes.shape[2]))
     for start in range(0, len(slices), step):
         slab = pixels[slices[start : start + step]].to(torch.float32)
         if transform is not None:
             slab = transform(slab)
-        torch.matmul(down @ slab, along.T, out=planes[start : start + step])
+        part = planes[start : start + step]
+        if down.shape[0] < down.shape[1]:  # rows are scarcer behind one of the two steps: the other one goes there
+            torch.matmul(_weighted_rows(slab, taps), along.T, out=part)
+        else:
+            _weighted_rows(slab @ along.T, taps, out=part)
     if not is_selection:
         planes = (across @ planes.flatten(1)).unflatten(1, target_shape[1:])
     planes[outside[0]] = fill
     planes[:, outside[1]] = fill
     planes[:, :, outside[2]] = fill
     return planes
+
+
+def _taps(weights: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """A matrix (count, source_count) as the few entries of its rows that aren't 0: columns and values (count,) each."""
+    width = max(1, int((weights != 0).sum(dim=1).max()))
+    values, columns = weights.topk(width, dim=1)
+    return [(columns[:, n].contiguous(), values[:, n, None].contiguous()) for n in range(width)]
+
+
+def _weighted_rows(
+    slab: torch.Tensor, taps: list[tuple[torch.Tensor, torch.Tensor]], out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """What the taps' matrix times each plane of (N, rows, columns) is, at a few multiplications a number."""
+    (columns, values), *others = taps
+    result = torch.index_select(slab, 1, columns, out=out).mul_(values)
+    for columns, values in others:
+        result.addcmul_(slab.index_select(1, columns), values)
+    return result
 
 
 def _resample_oblique(
