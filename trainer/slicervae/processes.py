@@ -49,6 +49,12 @@ def gathered(rows: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
+def leave() -> None:
+    """Part from the other processes, as each has to before it ends: threads that still talk to them abort it."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def from_first(work: Callable[[], Result]) -> Result:
     """What ``work`` returns in the first process, in all of them; it runs only there, while the others wait.
 

@@ -46,6 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train, or go on training."""
+    from ..processes import leave
+
+    try:
+        _train(options)
+    finally:
+        leave()
+
+
+def _train(options: argparse.Namespace) -> None:
     from SlicerVAELib.core.errors import UserError
 
     from ..console import cancel_on_interrupt, progress_bar
