@@ -22,3 +22,9 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return "valid are " + ", ".join(f"'{choice}'" for choice in choices) + "."
+
+
+def continued(sentence: object) -> str:
+    """A sentence, such as an error's, as it goes on behind another's colon: with a small first letter."""
+    text = str(sentence)
+    return text[:1].lower() + text[1:]

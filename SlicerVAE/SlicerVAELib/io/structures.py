@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.contours import fill
-from ..core.errors import UserError
+from ..core.errors import UserError, continued
 from ..core.volume import Volume
 from .images import VOLUME_FILES, ending
 from .labelmap import read_labelmap
@@ -57,7 +57,7 @@ def _from_rtstruct(path: Path, volume: Volume) -> dict[str, np.ndarray]:
     try:
         return {name: fill(contours, volume.geometry) for name, contours in structures.contours.items()}
     except UserError as error:
-        raise UserError(f"{path} can't be laid on {_called(volume)}: {_lower(str(error))}") from error
+        raise UserError(f"{path} can't be laid on {_called(volume)}: {continued(error)}") from error
 
 
 def _from_labelmap(path: Path, volume: Volume) -> dict[str, np.ndarray]:
@@ -76,7 +76,3 @@ def _called(volume: Volume) -> str:
 
 def _size(shape: tuple[int, int, int]) -> str:
     return "×".join(str(n) for n in shape[::-1])
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]

@@ -14,7 +14,7 @@ import vtk
 from vtk.util import numpy_support
 
 from ..core.contours import fill
-from ..core.errors import UserError
+from ..core.errors import UserError, continued
 from ..core.volume import Volume
 from ..io.names import unused
 
@@ -42,7 +42,7 @@ def masks_from_node(node: slicer.vtkMRMLSegmentationNode | None, volume: Volume)
             mask = _mask(segment, LABELMAP if kind == SURFACE else kind, volume, to_world)
         except UserError as error:
             name = f"'{segment.GetName()}' of '{node.GetName()}'"
-            raise UserError(f"The segment {name} can't be laid on the volume: {_lower(str(error))}") from error
+            raise UserError(f"The segment {name} can't be laid on the volume: {continued(error)}") from error
         if mask.any():
             masks[unused(segment.GetName() or f"segment {number + 1}", masks)] = mask
     if not masks:
@@ -147,7 +147,3 @@ def _as_labelmap(segmentation: slicer.vtkSegmentation, volume: Volume, to_world:
     if not copied.CreateRepresentation(LABELMAP, True):
         raise UserError("Slicer could not convert the surfaces; convert the segmentation to a binary labelmap.")
     return copied
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]

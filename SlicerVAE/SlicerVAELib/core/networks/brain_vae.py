@@ -9,13 +9,11 @@ The final model has 16, 32, 64, 256, 1024 filters of 4×4, 128×128 pixels and 1
 import dataclasses
 import itertools
 
-import torch
 from torch import nn
 
-from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
 from .brain_layers import bare_doubling, doubling, halving
-from .interface import SigmoidNetwork
+from .interface import GaussianNetwork, SigmoidNetwork
 
 MOST_FILTERS = 4096
 
@@ -37,7 +35,7 @@ class BrainVAESettings:
             raise ValueError(f"a layer has 1 to {MOST_FILTERS} filters")
 
 
-class BrainVAE(SigmoidNetwork):
+class BrainVAE(GaussianNetwork, SigmoidNetwork):
     """The network of ``brain_vae`` and ``brain_vae_first``."""
 
     def __init__(self, settings: BrainVAESettings) -> None:
@@ -60,13 +58,3 @@ class BrainVAE(SigmoidNetwork):
             *(doubling(a, b, kernel) for a, b in itertools.pairwise(reversed(filters))),
             bare_doubling(filters[0], settings.channels, kernel),
         )
-
-    @property
-    def latent(self) -> Latent:
-        """J Gaussian latents."""
-        return self._latent
-
-    def encode(self, images: torch.Tensor) -> DiagonalGaussian:
-        """Posterior of each of the images (N, C, H, W)."""
-        mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
-        return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)

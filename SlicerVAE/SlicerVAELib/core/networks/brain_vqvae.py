@@ -9,13 +9,11 @@ and 256 keep the six layers and give 1×1 and 4×4.
 import dataclasses
 import itertools
 
-import torch
 from torch import nn
 
-from ..encoding import Codes
 from ..latent import Latent
 from .brain_layers import bare_doubling, doubling, halving
-from .codebook import Codebook, CodeNetwork
+from .codebook import Codebook, OneCodebookNetwork
 from .interface import SigmoidNetwork
 
 ENCODER_FILTERS = (32, 32, 64, 64, 64, 64)
@@ -32,7 +30,7 @@ class BrainVQVAESettings:
     dimension: int = dataclasses.field(default=16, metadata={"min": 1, "max": 1024})
 
 
-class BrainVQVAE(SigmoidNetwork, CodeNetwork):
+class BrainVQVAE(SigmoidNetwork, OneCodebookNetwork):
     """The network of ``brain_vqvae``."""
 
     def __init__(self, settings: BrainVQVAESettings) -> None:
@@ -50,17 +48,3 @@ class BrainVQVAE(SigmoidNetwork, CodeNetwork):
             *(doubling(a, b) for a, b in itertools.pairwise((settings.dimension, *DECODER_FILTERS, settings.channels))),
             bare_doubling(settings.channels, settings.channels),
         )
-
-    @property
-    def latent(self) -> Latent:
-        """A square of codes."""
-        return self._latent
-
-    @property
-    def codebooks(self) -> list[Codebook]:
-        """The only one."""
-        return [self.codebook]
-
-    def encode(self, images: torch.Tensor) -> Codes:
-        """Codes of the images (N, C, H, W)."""
-        return self.codebook(self.encoder(images))

@@ -13,9 +13,8 @@ import itertools
 import torch
 from torch import nn
 
-from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
-from .interface import SigmoidNetwork
+from .interface import GaussianNetwork, SigmoidNetwork
 
 FILTERS = (16, 64, 256, 1024)
 SMALLEST_SIZE = 64
@@ -44,7 +43,7 @@ class Coordinates(nn.Module):
         return torch.cat([maps, grid.expand(n, 2, height, width)], dim=1)
 
 
-class ContextEncodingVAE(SigmoidNetwork):
+class ContextEncodingVAE(GaussianNetwork, SigmoidNetwork):
     """The network of ``cevae``."""
 
     def __init__(self, settings: CEVAESettings) -> None:
@@ -65,13 +64,3 @@ class ContextEncodingVAE(SigmoidNetwork):
         self.decoder = nn.Sequential(
             nn.Unflatten(1, (settings.latent, 1, 1)), nn.ConvTranspose2d(settings.latent, filters[-1], BOTTOM_SIDE), *up
         )
-
-    @property
-    def latent(self) -> Latent:
-        """J Gaussian latents."""
-        return self._latent
-
-    def encode(self, images: torch.Tensor) -> DiagonalGaussian:
-        """Posterior of each of the images (N, C, H, W)."""
-        mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
-        return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..encoding import Codes
+from ..latent import Latent
 from .interface import Network
 
 ROWS_AT_ONCE = 8192  # K distances to each are held in memory while the nearest is looked for
@@ -74,6 +75,27 @@ class CodeNetwork(Network):
             for codebook, grid in zip(self.codebooks, self.latent.grids, strict=True)
         ]
         return torch.cat([level.flatten() for level in levels]).reshape(self.latent.shape)
+
+
+class OneCodebookNetwork(CodeNetwork):
+    """A network with a single ``codebook``, which the encoder's vectors go to."""
+
+    codebook: Codebook
+    _latent: Latent
+
+    @property
+    def latent(self) -> Latent:
+        """A square of codes."""
+        return self._latent
+
+    @property
+    def codebooks(self) -> list[Codebook]:
+        """The only one."""
+        return [self.codebook]
+
+    def encode(self, images: torch.Tensor) -> Codes:
+        """Codes of the images (N, C, H, W)."""
+        return self.codebook(self.encoder(images))
 
 
 def rows_of(vectors: torch.Tensor) -> torch.Tensor:

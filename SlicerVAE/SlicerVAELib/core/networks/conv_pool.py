@@ -7,13 +7,11 @@ Decoder: FC 256 → FC → [transposed convolution s1, ReLU, dropout, transposed
 
 import dataclasses
 
-import torch
 from torch import nn
 
-from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
 from .conv_pool_layers import BOTTOM_SIDE, dense_to_map, doubling, encoder, initialised, up_blocks
-from .interface import SigmoidNetwork
+from .interface import GaussianNetwork, SigmoidNetwork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +28,7 @@ class ConvPoolSettings:
     keep: float = dataclasses.field(default=1.0, metadata={"min": 0.01, "max": 1.0})
 
 
-class ConvPoolVAE(SigmoidNetwork):
+class ConvPoolVAE(GaussianNetwork, SigmoidNetwork):
     """The network of ``rtvae2d`` and ``rtvae3d``."""
 
     def __init__(self, settings: ConvPoolSettings) -> None:
@@ -48,13 +46,3 @@ class ConvPoolVAE(SigmoidNetwork):
                 doubling(filters, settings.channels, dimensions),
             )
         )
-
-    @property
-    def latent(self) -> Latent:
-        """J Gaussian latents."""
-        return self._latent
-
-    def encode(self, images: torch.Tensor) -> DiagonalGaussian:
-        """Posterior of each of the images (N, C, H, W) or cubes (N, C, D, H, W)."""
-        mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
-        return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)

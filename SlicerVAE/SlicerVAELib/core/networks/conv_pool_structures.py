@@ -11,9 +11,9 @@ import dataclasses
 import torch
 from torch import nn
 
-from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
 from .conv_pool_layers import BOTTOM_SIDE, dense_to_map, doubling, encoder, initialised, up_blocks
+from .interface import GaussianNetwork
 from .structured import StructureNetwork
 
 SPLIT_SIDE = 32
@@ -36,7 +36,7 @@ class ConvPoolStructuresSettings:
     keep: float = dataclasses.field(default=1.0, metadata={"min": 0.01, "max": 1.0})
 
 
-class ConvPoolStructuresVAE(StructureNetwork):
+class ConvPoolStructuresVAE(GaussianNetwork, StructureNetwork):
     """The network of ``rtvae_structures``."""
 
     def __init__(self, settings: ConvPoolStructuresSettings) -> None:
@@ -54,16 +54,6 @@ class ConvPoolStructuresVAE(StructureNetwork):
             keep=settings.keep,
         )
         self.decoder = SplitDecoder(settings)
-
-    @property
-    def latent(self) -> Latent:
-        """J Gaussian latents."""
-        return self._latent
-
-    def encode(self, images: torch.Tensor) -> DiagonalGaussian:
-        """Posterior of each of the images with their structures (N, channels, H, W)."""
-        mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
-        return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)
 
     def decode_apart(self, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (N, image channels, H, W) in [0, 1], and logits of the structures (N, R + 1, H, W)."""

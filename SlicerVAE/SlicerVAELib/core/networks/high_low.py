@@ -11,9 +11,8 @@ import itertools
 import torch
 from torch import nn
 
-from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
-from .interface import Network
+from .interface import GaussianNetwork
 from .stages import down, image, level, posterior_maps, up
 
 MOST_FILTERS = 1024
@@ -39,7 +38,7 @@ class HighLowSettings:
             raise ValueError(f"a down-sampling has 1 to {MOST_FILTERS} filters")
 
 
-class HighLowVAE(Network):
+class HighLowVAE(GaussianNetwork):
     """The network of ``high_vae`` and ``low_vae``."""
 
     def __init__(self, settings: HighLowSettings) -> None:
@@ -58,16 +57,6 @@ class HighLowVAE(Network):
             *(up(a, b) for a, b in itertools.pairwise(reversed(filters))),
             image(filters[0], settings.channels),
         )
-
-    @property
-    def latent(self) -> Latent:
-        """Gaussian latent maps."""
-        return self._latent
-
-    def encode(self, images: torch.Tensor) -> DiagonalGaussian:
-        """Posterior of each of the images (N, C, H, W)."""
-        mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
-        return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Images (N, C, H, W), not bounded to [0, 1], of the latent maps (N, maps, side, side)."""

@@ -6,7 +6,7 @@ import math
 import torch
 from torch import nn
 
-from ..encoding import Encoding
+from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian, Encoding
 from ..errors import UserError
 from ..latent import Latent
 
@@ -66,6 +66,24 @@ class Network(nn.Module, abc.ABC):
     def image_shape(self) -> tuple[int, ...]:
         """Shape of one image: (C, H, W) or (C, D, H, W)."""
         return (self.channels, *(self.image_size,) * self.dimensions)
+
+
+class GaussianNetwork(Network):
+    """A network whose encoder gives the means and then the log variances of its Gaussian latents, along the channels,
+    (N, 2·latent.shape[0], …)."""
+
+    _latent: Latent
+
+    @property
+    def latent(self) -> Latent:
+        """Gaussian latents."""
+        return self._latent
+
+    def encode(self, images: torch.Tensor) -> DiagonalGaussian:
+        """Posterior of each of the images."""
+        # Latent arithmetic stays in single precision under autocast: KL divergences and exp() need it.
+        mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
+        return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)
 
 
 class SigmoidNetwork(Network):

@@ -7,11 +7,8 @@ Smaller images keep the 4×4 bottom and drop outer blocks: the encoder's first, 
 
 import dataclasses
 
-import torch
-
-from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
-from .interface import SigmoidNetwork
+from .interface import GaussianNetwork, SigmoidNetwork
 from .residual import SIZES, dense_decoder, dense_encoder
 
 
@@ -25,7 +22,7 @@ class Table52Settings:
     prior_variance: float = dataclasses.field(default=1.0, metadata={"min": 1e-6, "max": 1e6})
 
 
-class Table52VAE(SigmoidNetwork):
+class Table52VAE(GaussianNetwork, SigmoidNetwork):
     """The network of ``vae50``, ``vpga50``, ``introvae50`` and ``soft_introvae50``."""
 
     def __init__(self, settings: Table52Settings) -> None:
@@ -34,14 +31,3 @@ class Table52VAE(SigmoidNetwork):
         self._latent = Latent("gaussian", (settings.latent,), settings.prior_variance)
         self.encoder = dense_encoder(settings.size, settings.channels, 2 * settings.latent)
         self.decoder = dense_decoder(settings.size, settings.channels, settings.latent)
-
-    @property
-    def latent(self) -> Latent:
-        """J Gaussian latents."""
-        return self._latent
-
-    def encode(self, images: torch.Tensor) -> DiagonalGaussian:
-        """Posterior of each of the images (N, C, H, W)."""
-        # Latent arithmetic stays in single precision under autocast: KL divergences and exp() need it.
-        mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
-        return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)

@@ -10,12 +10,10 @@ pixels, → Res 64, 128, 256 at 128 and → Res 128, 256 at 64; the decoder ResU
 
 import dataclasses
 
-import torch
 from torch import nn
 
-from ..encoding import LOG_VARIANCE_RANGE, DiagonalGaussian
 from ..latent import Latent
-from .interface import SigmoidNetwork
+from .interface import GaussianNetwork, SigmoidNetwork
 from .residual import BOTTOM_FILTERS, SIZES, block_count, down_layers, up_layers
 
 SIDE = 8
@@ -30,7 +28,7 @@ class Table52MapSettings:
     prior_variance: float = dataclasses.field(default=1.0, metadata={"min": 1e-6, "max": 1e6})
 
 
-class Table52MapVAE(SigmoidNetwork):
+class Table52MapVAE(GaussianNetwork, SigmoidNetwork):
     """The network of ``vae8192``."""
 
     def __init__(self, settings: Table52MapSettings) -> None:
@@ -40,13 +38,3 @@ class Table52MapVAE(SigmoidNetwork):
         self._latent = Latent("gaussian", (filters, SIDE, SIDE), settings.prior_variance)
         self.encoder = nn.Sequential(*down_layers(settings.channels, blocks))
         self.decoder = nn.Sequential(*up_layers(filters, blocks, settings.channels))
-
-    @property
-    def latent(self) -> Latent:
-        """128 maps of 8×8 Gaussian latents."""
-        return self._latent
-
-    def encode(self, images: torch.Tensor) -> DiagonalGaussian:
-        """Posterior of each of the images (N, C, H, W)."""
-        mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
-        return DiagonalGaussian(mean, log_variance.clamp(*LOG_VARIANCE_RANGE), self._latent.prior_variance)

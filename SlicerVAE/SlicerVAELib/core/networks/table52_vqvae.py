@@ -6,12 +6,10 @@ vectors, and the decoder's first block takes the D maps of those, without a laye
 
 import dataclasses
 
-import torch
 from torch import nn
 
-from ..encoding import Codes
 from ..latent import Latent
-from .codebook import Codebook, CodeNetwork
+from .codebook import Codebook, OneCodebookNetwork
 from .interface import SigmoidNetwork
 from .residual import BOTTOM_FILTERS, SIZES, STEM_FILTERS, block_count, down_layers, up_layers
 
@@ -36,7 +34,7 @@ class Table52VQVAESettings(AdaptedVQVAESettings):
     grid: int = dataclasses.field(default=4, metadata={"choices": (4, 8)})
 
 
-class ResidualVQVAE(SigmoidNetwork, CodeNetwork):
+class ResidualVQVAE(SigmoidNetwork, OneCodebookNetwork):
     """A VQ-VAE of ``blocks`` residual blocks on either side: an image of side S gives codes of side S / 2^(blocks + 1).
 
     The decoder is ResUp 128, ResUp 64, … → ConvUp → Conv: the blocks nearest to the codes stay.
@@ -54,20 +52,6 @@ class ResidualVQVAE(SigmoidNetwork, CodeNetwork):
         )
         self.codebook = Codebook(settings.codebook_size, settings.dimension)
         self.decoder = nn.Sequential(*up_layers(settings.dimension, blocks, settings.channels))
-
-    @property
-    def latent(self) -> Latent:
-        """A square of codes."""
-        return self._latent
-
-    @property
-    def codebooks(self) -> list[Codebook]:
-        """The only one."""
-        return [self.codebook]
-
-    def encode(self, images: torch.Tensor) -> Codes:
-        """Codes of the images (N, C, H, W)."""
-        return self.codebook(self.encoder(images))
 
 
 class Table52VQVAE(ResidualVQVAE):
