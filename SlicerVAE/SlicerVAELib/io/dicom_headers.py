@@ -237,10 +237,10 @@ def _header_of(path: Path, dataset: pydicom.Dataset, encoding: Encoding) -> Head
         columns=int(_number(dataset, "Columns", 0)),
         is_colour=_number(dataset, "SamplesPerPixel", 1) > 1
         or _text(dataset, "PhotometricInterpretation") not in _GREY,
-        position=_floats(dataset, "ImagePositionPatient", 3),
-        orientation=_floats(dataset, "ImageOrientationPatient", 6),
-        spacing=_floats(dataset, "PixelSpacing", 2),
-        detector_spacing=_floats(dataset, "ImagerPixelSpacing", 2),
+        position=floats(dataset, "ImagePositionPatient", 3),
+        orientation=floats(dataset, "ImageOrientationPatient", 6),
+        spacing=floats(dataset, "PixelSpacing", 2),
+        detector_spacing=floats(dataset, "ImagerPixelSpacing", 2),
         slope=_number(dataset, "RescaleSlope", 1.0),
         intercept=_number(dataset, "RescaleIntercept", 0.0),
         encoding=encoding,
@@ -274,9 +274,9 @@ def _frame_of(header: Header, n: int, groups: Groups) -> Header:
         trigger_time=_measure(timing, "NominalCardiacTriggerDelayTime"),
         echo_time=_measure(groups.item("MREchoSequence"), "EffectiveEchoTime"),
         b_value=_measure(groups.item("MRDiffusionSequence"), "DiffusionBValue"),
-        position=_floats(groups.item("PlanePositionSequence"), "ImagePositionPatient", 3),
-        orientation=_floats(groups.item("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
-        spacing=_floats(measures, "PixelSpacing", 2),
+        position=floats(groups.item("PlanePositionSequence"), "ImagePositionPatient", 3),
+        orientation=floats(groups.item("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+        spacing=floats(measures, "PixelSpacing", 2),
         slope=_number(transformation, "RescaleSlope", header.slope),
         intercept=_number(transformation, "RescaleIntercept", header.intercept),
     )
@@ -313,7 +313,8 @@ def _measure(dataset: pydicom.Dataset, name: str) -> float | None:
     return None
 
 
-def _floats(dataset: pydicom.Dataset, name: str, count: int) -> tuple[float, ...] | None:
+def floats(dataset: pydicom.Dataset, name: str, count: int) -> tuple[float, ...] | None:
+    """The ``count`` numbers of an element, None when it has others or any is not finite."""
     value: Any = dataset.get(name)
     if value is None or isinstance(value, str | float) or len(value) != count:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 import pydicom
 
 from SlicerVAELib.core.progress import Cancel, Listener, Meter
-from SlicerVAELib.io.dicom_headers import DAMAGE, looks_like_dicom
+from SlicerVAELib.io.dicom_headers import DAMAGE, floats, looks_like_dicom
 from SlicerVAELib.io.images import VOLUME_FILES, ending
 from SlicerVAELib.io.quiet import quiet
 
@@ -151,9 +151,9 @@ def _object_of(path: Path, dataset: pydicom.Dataset) -> DicomObject:
         columns=number("Columns", 0),
         frames=number("NumberOfFrames", 1),
         is_colour=number("SamplesPerPixel", 1) > 1,
-        position=_floats(dataset, "ImagePositionPatient", 3),
-        orientation=_floats(dataset, "ImageOrientationPatient", 6),
-        spacing=_floats(dataset, "PixelSpacing", 2),
+        position=floats(dataset, "ImagePositionPatient", 3),
+        orientation=floats(dataset, "ImageOrientationPatient", 6),
+        spacing=floats(dataset, "PixelSpacing", 2),
         kv=float(kv) if kv not in (None, "") and math.isfinite(float(kv)) and float(kv) > 0 else None,
         contrast_agent=text("ContrastBolusAgent"),
         dose_units=text("DoseUnits").upper(),
@@ -167,14 +167,6 @@ def _several(value: Any) -> Sequence[Any]:
     if value is None:
         return ()
     return (value,) if isinstance(value, str) else value
-
-
-def _floats(dataset: pydicom.Dataset, name: str, count: int) -> tuple[float, ...] | None:
-    value: Any = dataset.get(name)
-    if value is None or isinstance(value, str | float) or len(value) != count:
-        return None
-    numbers = tuple(float(item) for item in value)
-    return numbers if all(map(math.isfinite, numbers)) else None
 
 
 def _structures(dataset: pydicom.Dataset) -> tuple[Structure, ...]:
