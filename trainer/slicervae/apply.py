@@ -14,6 +14,7 @@ import numpy as np
 from SlicerVAELib.core.engine import Engine, Reconstruction, ReconstructRequest, Synthesis, SynthesizeRequest
 from SlicerVAELib.core.progress import Cancel, Listener
 from SlicerVAELib.core.records import to_data
+from SlicerVAELib.core.structure_names import StructureNames
 from SlicerVAELib.core.volume import Geometry, Modality, Volume
 from SlicerVAELib.io.dicomweb import local_copy
 from SlicerVAELib.io.read import read_volume
@@ -33,6 +34,7 @@ def reconstruct_file(
     frame: int | None = None,
     modality: Modality | None = None,
     structures: Path | None = None,
+    structure_names: Path | None = None,
     channels: Mapping[str, Path] = MappingProxyType({}),
     listener: Listener,
     cancel: Cancel,
@@ -41,7 +43,8 @@ def reconstruct_file(
 
     ``source`` is a file, a folder, or as text the address of a study or series on a DICOMweb server. Returns the
     content of result.json. ``structures`` is a structure set or label map whose regions are summed up and, where the
-    model sees structures, shown to it; ``channels`` are further images of the same patient by the names that the model
+    model sees structures, shown to it, by the names of AAPM TG-263 or of the site's own file ``structure_names`` where
+    theirs mean one of these; ``channels`` are further images of the same patient by the names that the model
     gives them, resampled to the grid of ``source``.
     """
     began = time.perf_counter()
@@ -52,7 +55,10 @@ def reconstruct_file(
     further = {name: laid_on(volume, read_volume(path, modality=modality)) for name, path in channels.items()}
     volume = volume.replace(channels=further)
     if structures is not None:
-        volume = volume.replace(masks=read_structures(structures, volume))
+        masks = read_structures(structures, volume)
+        if structure_names is not None:
+            masks = StructureNames(structure_names).standardised(masks)
+        volume = volume.replace(masks=masks)
     read = time.perf_counter() - began
     result = engine.reconstruct(request_for(volume), listener, cancel)
     began = time.perf_counter()

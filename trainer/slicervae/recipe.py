@@ -82,8 +82,10 @@ class DataSettings:
     the patients to keep apart for a test.
 
     ``channels`` names the co-registered images of a study and the pattern that finds each, the main one first; those
-    on other grids are resampled to its. ``structures`` are the ROIs that become channels. ``leave_out`` are patterns
-    for structures or files of masks whose voxels the loss does not count.
+    on other grids are resampled to its. ``structures`` are the ROIs that become channels, found by these names or by
+    others that mean the same after AAPM TG-263; ``structure_names`` is a text file, its path seen from the data folder,
+    with a site's own names ("standard name: synonym, synonym" in each line). ``leave_out`` are patterns for structures
+    or files of masks whose voxels the loss does not count.
     """
 
     include: list[str] = dataclasses.field(default_factory=list)
@@ -91,6 +93,7 @@ class DataSettings:
     exclude_patients: list[str] = dataclasses.field(default_factory=list)
     channels: dict[str, str] = dataclasses.field(default_factory=dict)
     structures: list[str] = dataclasses.field(default_factory=list)
+    structure_names: str = ""
     leave_out: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -141,6 +141,23 @@ def test_structures_of_a_dicom_patient_become_classes(phantoms, tmp_path):
     assert (cord.sum(dim=(1, 2)) > 0).sum() >= 9, "the cord runs through the slices, at less than a pixel's width"
 
 
+def test_structures_go_by_what_their_names_mean(phantoms, tmp_path):
+    """The same images, whether a recipe says Lung_L or Lunge li; a site's own words come from its file."""
+    cohort = tmp_path / "cohort"
+    shutil.copytree(phantoms, cohort)
+    by_name = prepared(cohort, tmp_path / "cache", STRUCTURES, name="rtvae_structures")[2][0]
+    others = "data.structures=[External, Lunge li, Right lung, Rope]"
+    with pytest.raises(UserError, match="no structure 'Rope'"):
+        prepared(cohort, tmp_path / "cache", others, name="rtvae_structures")
+    (cohort / "names.txt").write_text("SpinalCord: Rope\n")
+    site = "data.structure_names=names.txt"
+    by_meaning = prepared(cohort, tmp_path / "cache", others, site, name="rtvae_structures")[2][0]
+    assert torch.equal(everything(by_meaning).images, everything(by_name).images)
+    (cohort / "names.txt").write_text("Heart: Rope\n")  # a changed file can't serve the cache of the old one
+    of_heart = prepared(cohort, tmp_path / "cache", others, site, name="rtvae_structures")[2][0]
+    assert not torch.equal(everything(of_heart).images, everything(by_name).images)
+
+
 def test_a_structure_that_nobody_has_is_refused_with_the_nearest_name(phantoms, tmp_path):
     with pytest.raises(UserError, match="did you mean 'SpinalCord'"):
         prepared(phantoms, tmp_path, "data.structures=[SpinalCrd]", name="rtvae_structures")

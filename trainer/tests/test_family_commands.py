@@ -85,6 +85,13 @@ def test_further_images_and_structures_come_from_files_of_their_own(
     assert main([*words, *files, "--out", str(tmp_path / "out")]) == 0, capsys.readouterr().err
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"residual.nrrd", "residual T2.nrrd", "reconstruction T2.nrrd", "structure White_grey.nrrd"} <= written
+    mask.SetMetaData("Segment0_Name", "Ours")
+    sitk.WriteImage(mask, str(tmp_path / "structures.seg.nrrd"))
+    (tmp_path / "names.txt").write_text("White/grey: Ours\n")
+    own = ["--structure-names", str(tmp_path / "names.txt")]
+    assert main([*words, *files, *own, "--out", str(tmp_path / "named")]) == 0, capsys.readouterr().err
+    assert list(json.loads((tmp_path / "named" / "result.json").read_text())["structures"]) == ["White/grey"]
+    assert main([*words, *files, "--out", str(tmp_path / "nothing")]) == 1
     capsys.readouterr()
     for missing in (files[:2], files[2:]):
         assert main([*words, *missing, "--out", str(tmp_path / "nothing")]) == 1

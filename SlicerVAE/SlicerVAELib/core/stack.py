@@ -16,6 +16,7 @@ from .errors import UserError, nearest
 from .planes import directions, extents_mm, own_slices
 from .preprocessing import Preprocessing
 from .resampling import Transform, coverage, resample
+from .structure_names import StructureNames
 from .volume import Geometry, Volume
 
 SKIN = 0.25  # of a coarse voxel of the body's mask
@@ -81,7 +82,7 @@ def prepare(volume: Volume, preprocessing: Preprocessing) -> Stack:
     Raises UserError when it lacks a channel or a structure that the model sees.
     """
     arrays = _channels(volume, preprocessing.channels)
-    masks = [_named(name, volume.masks, "structure", volume) for name in preprocessing.structures]
+    masks = _structures(volume, preprocessing.structures)
     grid = model_grid(volume, preprocessing)
     windows = tuple(preprocessing.intensity.window(array) for array in arrays)
     pixels = torch.empty(grid.shape[0], preprocessing.channel_count, *grid.shape[1:])
@@ -111,6 +112,12 @@ def _body_on(body: tuple[np.ndarray, Geometry], grid: Geometry) -> torch.Tensor:
 def _channels(volume: Volume, names: tuple[str, ...]) -> list[np.ndarray]:
     """The volume's own array, and the further images that the model sees."""
     return [volume.array, *(_named(name, volume.channels, "channel", volume) for name in names[1:])]
+
+
+def _structures(volume: Volume, names: tuple[str, ...]) -> list[np.ndarray]:
+    """The masks that the model sees, by its names or by others with the same standard name."""
+    known = StructureNames()
+    return [_named(known.meant(name, volume.masks) or name, volume.masks, "structure", volume) for name in names]
 
 
 def _named(name: str, arrays: Mapping[str, np.ndarray], kind: str, volume: Volume) -> np.ndarray:

@@ -9,8 +9,9 @@ import functools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from .errors import UserError
 from .tg263 import PAIRED, SINGLE, Paired
@@ -29,6 +30,8 @@ _TARGET = re.compile(
 )
 _MARGIN = re.compile(r"(?P<base>.+?)_?prv_?((?P<mm>\d{1,2})(_?mm)?)?")
 _NO_MARGIN = {"External", "CouchSurface", "CouchInterior"}
+
+_T = TypeVar("_T")
 
 
 class StructureNames:
@@ -67,6 +70,27 @@ class StructureNames:
         given = list(names)
         meant = Counter(self.standard(name) for name in given)
         return {name: standard if meant[standard := self.standard(name)] == 1 else None for name in given}
+
+    def meant(self, wanted: str, names: Iterable[str]) -> str | None:
+        """The one of ``names``, the structures of one patient, that ``wanted`` means; None where none does.
+
+        That is the very name, else the only one that differs in nothing but case, else the only one with the same
+        standard name. Raises UserError where several fit, because nobody knows which one is meant.
+        """
+        given = list(names)
+        if wanted in given:
+            return wanted
+        fitting = [name for name in given if name.casefold() == wanted.casefold()]
+        if not fitting and (standard := self.standard(wanted)) is not None:
+            fitting = [name for name in given if self.standard(name) == standard]
+        if len(fitting) > 1:
+            several = " and ".join(repr(name) for name in fitting)
+            raise UserError(f"{several} may each be the structure '{wanted}'; rename or remove all but one.")
+        return fitting[0] if fitting else None
+
+    def standardised(self, arrays: Mapping[str, _T]) -> dict[str, _T]:
+        """What ``arrays`` holds by standard names where ``matched`` gives one, otherwise by the names that it has."""
+        return {standard or name: arrays[name] for name, standard in self.matched(arrays).items()}
 
     def doubts(self, names: Iterable[str]) -> list[str]:
         """A sentence for each standard name that several of ``names`` would get."""

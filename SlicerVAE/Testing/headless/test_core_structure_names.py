@@ -150,6 +150,33 @@ def test_two_structures_with_one_meaning_have_none():
     assert "SpinalCord" in second and NAMES.doubts(["Lung L", "Heart"]) == []
 
 
+@pytest.mark.parametrize(
+    ("wanted", "names", "meant"),
+    [
+        ("Lung_L", ["lung_l", "Lung_L"], "Lung_L"),
+        ("Lung_L", ["Lung_R", "lung_l"], "lung_l"),
+        ("Lung_L", ["Lunge li", "Lung"], "Lunge li"),
+        ("Myelon", ["Spinal Cord", "Heart"], "Spinal Cord"),
+        ("Lung_L", ["Lung", "Lung_R"], None),
+        ("Our own", ["our OWN"], "our OWN"),
+        ("Our own", ["Ours"], None),
+    ],
+)
+def test_a_wanted_structure_is_found_by_its_name_or_its_meaning(wanted, names, meant):
+    assert NAMES.meant(wanted, names) == meant
+
+
+@pytest.mark.parametrize("names", [["Left Lung", "Lunge li"], ["LUNG_l", "lung_L"]])
+def test_a_wanted_structure_that_two_may_be_is_refused(names):
+    with pytest.raises(UserError, match=f"'{names[0]}' and '{names[1]}' may each be the structure 'Lung_L'"):
+        NAMES.meant("Lung_L", names)
+
+
+def test_what_has_a_standard_name_gets_it_and_the_rest_keep_theirs():
+    given = {"Lunge li": 1, "Herz": 2, "Heart": 3, "Ring": 4}
+    assert NAMES.standardised(given) == {"Lung_L": 1, "Herz": 2, "Heart": 3, "Ring": 4}
+
+
 # --- A site's own file -----------------------------------------------------------------------------------------------
 @pytest.fixture
 def site(tmp_path):

@@ -25,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--structures", type=Path, metavar="FILE", help="RT structure set or label map; result.json sums up its regions"
     )
     parser.add_argument(
+        "--structure-names",
+        type=Path,
+        metavar="FILE",
+        help="the site's own names of structures, in lines 'standard name: synonym, synonym'",
+    )
+    parser.add_argument(
         "--channel",
         action="append",
         default=[],
@@ -72,6 +78,7 @@ def run(options: argparse.Namespace) -> None:
             frame=options.frame,
             modality=Modality(options.modality) if options.modality else None,
             structures=options.structures,
+            structure_names=options.structure_names,
             channels=channels,
             listener=listener,
             cancel=cancel,

@@ -49,7 +49,8 @@ def _study(main: Found, images: dict[str, Found], data: Path, settings: DataSett
     masks = tuple(path for path in main.mask_files if not _is_excluded(path, data, settings)) if needs_masks else ()
     place = main.path.relative_to(data).as_posix()
     name = f"{place} (series …{main.series[-10:]})" if main.series else place
-    return Study(main.patient, name, images, masks)
+    names = data / settings.structure_names if masks and settings.structure_names else None
+    return Study(main.patient, name, images, masks, names)
 
 
 def _is_excluded(path: Path, data: Path, settings: DataSettings) -> bool:

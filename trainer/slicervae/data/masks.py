@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from SlicerVAELib.core.errors import UserError, nearest
+from SlicerVAELib.core.errors import UserError, continued, nearest
+from SlicerVAELib.core.structure_names import StructureNames
 from SlicerVAELib.core.volume import Volume
 from SlicerVAELib.io.images import VOLUME_FILES, ending, stem
 from SlicerVAELib.io.structures import DrawnElsewhereError, read_structures
@@ -21,10 +22,12 @@ class LacksStructureError(UserError):
 class MaskFiles:
     """The structure sets and label maps that were drawn on a volume."""
 
-    def __init__(self, volume: Volume, files: Sequence[Path], named: Sequence[str]) -> None:
+    def __init__(self, volume: Volume, files: Sequence[Path], named: Sequence[str], standards: StructureNames) -> None:
         """Read them; those drawn on another image are passed over, unless their name is like one of ``named`` and no
-        other such file fits. Raises UserError for a file that can't be read."""
+        other such file fits. ``standards`` knows a site's own names of structures. Raises UserError for a file that
+        can't be read."""
         self._volume = volume
+        self._standards = standards
         self._by_file: dict[Path, Masks] = {}
         elsewhere: list[DrawnElsewhereError] = []
         for path in files:
@@ -37,8 +40,9 @@ class MaskFiles:
             raise elsewhere[0]
 
     def structures(self, names: Sequence[str]) -> Masks:
-        """The masks (K, J, I) of these structures, without regard to case; a label map whose file has the name counts
-        as a whole. Raises LacksStructureError, and UserError where two files have the same one."""
+        """The masks (K, J, I) of these structures, without regard to case, else by their standard names; a label map
+        whose file has the name counts as a whole. Raises LacksStructureError, and UserError where two have the same
+        one."""
         return {name: self._structure(name) for name in names}
 
     def like(self, patterns: Sequence[str]) -> np.ndarray | None:
@@ -54,17 +58,22 @@ class MaskFiles:
     def _structure(self, name: str) -> np.ndarray:
         fitting: dict[Path, np.ndarray] = {}
         for path, masks in self._by_file.items():
-            own = [mask for other, mask in masks.items() if other.casefold() == name.casefold()]
-            if not own and masks and ending(path, VOLUME_FILES) and stem(path).casefold() == name.casefold():
-                own = list(masks.values())
-            if own:
-                fitting[path] = np.logical_or.reduce(own)
+            if (meant := self._meant(name, masks, path)) is not None:
+                fitting[path] = masks[meant]
+            elif masks and ending(path, VOLUME_FILES) and stem(path).casefold() == name.casefold():
+                fitting[path] = np.logical_or.reduce(list(masks.values()))
         if len(fitting) > 1:
             files = " and ".join(str(path) for path in fitting)
             raise UserError(f"The structure '{name}' is in {files}; leave out one of them with data.exclude.")
         if not fitting:
             raise LacksStructureError(self._lacks(name))
         return next(iter(fitting.values()))
+
+    def _meant(self, name: str, masks: Masks, path: Path) -> str | None:
+        try:
+            return self._standards.meant(name, masks)
+        except UserError as error:
+            raise UserError(f"In {path}, {continued(error)}") from error
 
     def _lacks(self, name: str) -> str:
         called = self._volume.source.path or self._volume.source.name

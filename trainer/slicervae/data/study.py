@@ -8,6 +8,7 @@ import numpy as np
 
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.resampling import coverage, resample
+from SlicerVAELib.core.structure_names import StructureNames
 from SlicerVAELib.core.volume import Volume
 from SlicerVAELib.io.discover import Found
 from SlicerVAELib.io.images import parts_of
@@ -19,12 +20,13 @@ from .masks import MaskFiles
 @dataclasses.dataclass(frozen=True, eq=False)
 class Study:
     """``images`` by the name of their channel, the main one first ("" where it has no name); ``name`` is what messages
-    call it, another for every study of a data folder."""
+    call it, another for every study of a data folder. ``names_file`` has a site's own names of structures."""
 
     patient: str
     name: str
     images: Mapping[str, Found]
     mask_files: tuple[Path, ...] = ()
+    names_file: Path | None = None
 
     @property
     def main(self) -> Found:
@@ -37,6 +39,8 @@ class Study:
             yield from ((f"channel {channel}", part) for path in found.files for part in parts_of(path))
         for path in self.mask_files:
             yield from ((f"mask {path.name}", part) for part in parts_of(path))  # masks are chosen by their names
+        if self.names_file is not None:
+            yield "names", self.names_file
 
     def read(self, settings: DataSettings) -> tuple[Volume, np.ndarray | None]:
         """The main image with its further channels and its structures, and where the loss leaves it out (K, J, I).
@@ -47,7 +51,8 @@ class Study:
         channels = {name: laid_on(volume, _readable(found)) for name, found in list(self.images.items())[1:]}
         if not (settings.structures or settings.leave_out):
             return volume.replace(channels=channels), None
-        masks = MaskFiles(volume, self.mask_files, [*settings.structures, *settings.leave_out])
+        standards = StructureNames(self.names_file)
+        masks = MaskFiles(volume, self.mask_files, [*settings.structures, *settings.leave_out], standards)
         whole = volume.replace(channels=channels, masks=masks.structures(settings.structures))
         return whole, masks.like(settings.leave_out)
 
