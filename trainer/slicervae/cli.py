@@ -18,6 +18,7 @@ COMMANDS = {
     "recipes": "list the models that can be trained",
     "phantom": "write a cohort of procedural patients as real DICOM",
     "inspect": "list what a folder of patients holds, before training",
+    "dose": "dose to the structures of a planned patient",
     "fit": "train a recipe on a folder of patients",
     "export": "make a model bundle of a finished run",
     "reconstruct": "reconstruct a volume and map what the model can't explain",

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from SlicerVAELib.core.dvh import Curve
 from SlicerVAELib.core.volume import Geometry
 
 INK, GRID = "#1d2733", "#d7dde4"
@@ -118,4 +119,17 @@ def learning_curve(rows: Sequence[Mapping[str, float]]) -> bytes:
         axis.grid(color=GRID)
         axis.legend(frameon=False)
         axis.set_yscale("log")
+    return to_png(figure)
+
+
+def dvh_curves(curves: Mapping[str, Curve]) -> bytes:
+    """Cumulative dose–volume histograms: the share of each structure that receives at least a dose."""
+    figure, axis = plt.subplots(figsize=(8, 4.5))
+    colours = [*plt.get_cmap("tab10").colors, *plt.get_cmap("Set2").colors]
+    for index, (name, curve) in enumerate(curves.items()):
+        share = 100 * curve.volume_cm3 / curve.volume_cm3[0]
+        axis.plot(curve.dose_gy, share, label=name, color=colours[index % len(colours)], linewidth=1.6)
+    axis.set(xlabel="dose (Gy)", ylabel="volume (%)", xlim=(0, None), ylim=(0, 102))
+    axis.grid(color=GRID)
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
     return to_png(figure)

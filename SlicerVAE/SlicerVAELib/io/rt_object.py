@@ -63,10 +63,16 @@ def rt_files(where: Paths, modality: str) -> list[Path]:
         raise UserError(f"{place} does not exist; check its spelling.")
     if not place.is_dir():
         return [place]
-    found = [path for path in files_in(place) if _modality(path) == modality]
+    found = rt_files_in(place, modality)
     if not found:
         raise UserError(f"{place} holds no {modality} file; give the folder that has it.")
     return found
+
+
+def rt_files_in(folder: Path, modality: str) -> list[Path]:
+    """The files of ``modality`` in a folder at any depth, in order, none where there is none. Raises UserError for a
+    damaged DICOM file, which might be one."""
+    return [path for path in files_in(folder) if _modality(path) == modality]
 
 
 def _modality(path: Path) -> str:
