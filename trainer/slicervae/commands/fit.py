@@ -15,7 +15,9 @@ from .hardware import add_device, hardware_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("recipe", metavar="RECIPE", help="name of a recipe; 'slicervae recipes' lists them")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of patients; needed but with --resume")
+    parser.add_argument(
+        "--data", metavar="DIR", help="folder of patients, or dicomweb+http://…/studies/UID; needed but with --resume"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run, new or to resume")
     parser.add_argument(
         "--set",

@@ -15,6 +15,8 @@ from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.placement import is_out_of_memory
 from SlicerVAELib.core.progress import Cancel, Listener, ignore, part_of
 from SlicerVAELib.core.records import to_data
+from SlicerVAELib.io.dicomweb import local_copy
+from SlicerVAELib.io.dicomweb_address import is_address
 
 from ..data.augmentation import augmentation_of
 from ..data.cache import Cache
@@ -33,7 +35,7 @@ SURVEY_SHARE, PREPARATION_SHARE = 0.01, 0.03  # of the progress bar: reading is 
 
 def fit(
     recipe: Recipe,
-    data: Path,
+    data: str | Path,
     out: Path,
     *,
     seed: int = 0,
@@ -45,24 +47,29 @@ def fit(
 ) -> TrainingState:
     """Train ``recipe`` on the patients in ``data`` as a new run in ``out``.
 
-    Everything that can be wrong with the recipe, the data or the place is found before training begins; then the run
-    folder holds all that ``resume`` needs. ``compiled`` has the network compiled by ``torch.compile``; ``cache`` is the
-    folder of prepared images, None this user's own. Under ``torchrun`` every process calls this. Raises UserError and
-    Cancelled.
+    ``data`` is a folder or, as text, the address of a study on a DICOMweb server, of which a copy is there as long as
+    this lasts. Everything that can be wrong with the recipe, the data or the place is found before training begins;
+    then the run folder holds all that ``resume`` needs. ``compiled`` has the network compiled by ``torch.compile``;
+    ``cache`` is the folder of prepared images, None this user's own. Under ``torchrun`` every process calls this.
+    Raises UserError and Cancelled.
     """
     objective = _objective(recipe, seed)
     fabric = launched(hardware, phases=len(objective.phases))
     images_per_step(recipe.training, recipe.training.batch_size)
 
-    def begin() -> RunRecord:
-        RunFolder(out).check_free()
-        surveying = part_of(listener, 0.0, SURVEY_SHARE)
-        record = decide(recipe, data, objective.network, seed, Cache(cache), surveying, cancel)
-        return dataclasses.replace(record, precision=_precision(hardware))
+    with local_copy(data, cancel=cancel) as place:
 
-    record = from_first(begin)
-    run = _Run(RunFolder(out), recipe, record, fabric, objective, compiled, Cache(cache))
-    return run.train(None, lambda: run.folder.create(recipe, record), listener, cancel)
+        def begin() -> RunRecord:
+            RunFolder(out).check_free()
+            surveying = part_of(listener, 0.0, SURVEY_SHARE)
+            record = decide(recipe, place, objective.network, seed, Cache(cache), surveying, cancel)
+            return dataclasses.replace(record, precision=_precision(hardware))
+
+        decided = from_first(begin)
+        kept = dataclasses.replace(decided, data=str(data)) if is_address(str(data)) else decided
+        record = dataclasses.replace(decided, data=str(place))
+        run = _Run(RunFolder(out), recipe, record, fabric, objective, compiled, Cache(cache))
+        return run.train(None, lambda: run.folder.create(recipe, kept), listener, cancel)
 
 
 def resume(
@@ -100,8 +107,10 @@ def resume(
         return state
     objective = _objective(recipe, record.seed)
     fabric = launched(dataclasses.replace(hardware, precision=record.precision), phases=len(objective.phases))
-    run = _Run(folder, recipe, record, fabric, objective, compiled, Cache(cache))
-    return run.train(state, lambda: folder.keep_recipe(recipe) if is_extended else None, listener, cancel)
+    with local_copy(record.data, cancel=cancel) as place:
+        here = dataclasses.replace(record, data=str(place))
+        run = _Run(folder, recipe, here, fabric, objective, compiled, Cache(cache))
+        return run.train(state, lambda: folder.keep_recipe(recipe) if is_extended else None, listener, cancel)
 
 
 def _precision(hardware: Hardware) -> str:
