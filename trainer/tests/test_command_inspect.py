@@ -122,6 +122,18 @@ def test_what_headers_do_not_tell_is_told_from_the_values(mr_cohort, capsys):
     assert trained_on(text.splitlines()[-1]) == (4, 4)
 
 
+def test_x_ray_pictures_are_listed_with_one_doubt_and_can_be_trained_on(tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(0, 255, (5, 30, 40), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        sitk.WriteImage(sitk.GetImageFromArray(image), str(tmp_path / f"knee{number}.png"))
+    text = table(capsys, tmp_path)
+    assert "5 × PNG" in text and text.count("2-D") == 5 and "5 × DX" in text
+    assert text.count("spacing is unknown") == 1 and "knee0.png, knee1.png" in text
+    assert trained_on(text.splitlines()[-1]) == (5, 5)
+    (tmp_path / "more").mkdir()
+    assert main(["inspect", str(tmp_path), "--out", str(tmp_path / "more" / "told")]) == 0
+
+
 def test_several_modalities_and_a_broken_file_give_a_command_that_trains_on_one_kind(mr_cohort, phantoms, tmp_path):
     shutil.copytree(mr_cohort, tmp_path / "mr")
     shutil.copytree(phantoms / "PHANTOM-0001", tmp_path / "ct" / "PHANTOM-0001")
@@ -238,7 +250,7 @@ def test_what_is_left_out_is_named_with_its_reason(tmp_path):
     told = inspect(tmp_path)
     reasons = {item.what: item.reason for item in told.left_out}
     assert reasons.pop("CT 'Scout' of P1").startswith("only 1 slice")
-    assert reasons.pop("US 'Liver' of P1") == "neither CT nor MR"
+    assert reasons.pop("US 'Liver' of P1") == "neither CT, MR nor X-ray"
     assert set(reasons) == {"cut.dcm", "letter.dcm"} and all("damaged" in reason for reason in reasons.values())
     assert any("elsewhere.dcm was drawn on a series that is not here" in doubt for doubt in told.doubts)
     assert (told.outlook.patients, told.outlook.volumes) == (1, 1)

@@ -16,12 +16,12 @@ from .dicom import read_series
 from .dicom_headers import Header, looks_like_dicom, read_header, read_headers
 from .dicom_series import Series, group_by_series, left_out
 from .images import VOLUME_FILES, ending, stem
+from .picture import PICTURES
 from .quiet import quiet
 from .read import read_volume
 from .values import refuse_unusable
 
-_FEWEST_SLICES = 3  # fewer are localizers
-_KINDS = (Modality.CT, Modality.MR)
+_FEWEST_SLICES = {Modality.CT: 3, Modality.MR: 3, Modality.XRAY: 1}  # fewer are localizers
 _NEVER_DICOM = (".json", ".csv", ".txt", ".md", ".xml", ".png", ".jpg", ".html", ".pdf", ".bval", ".bvec")
 _MOST_NAMED = 5
 
@@ -31,8 +31,8 @@ class Found:
     """One volume of a data folder.
 
     ``patient`` tells whose it is, for splits; ``names_patient`` is False where a DICOM series does not say and its
-    folder had to stand in. ``series`` and ``study`` are UIDs for DICOM and empty for other files, whose header does not
-    give a ``modality`` either; ``part`` tells volumes of one series from each other. ``files`` are its own,
+    folder had to stand in. ``series`` and ``study`` are UIDs for DICOM and empty for other files; the header of a volume
+    file does not give a ``modality`` either; ``part`` tells volumes of one series from each other. ``files`` are its own,
     ``mask_files`` those that may hold structures drawn on it.
     """
 
@@ -84,9 +84,11 @@ def discover(
     """List the volumes in ``folder`` at any depth, in a fixed order.
 
     DICOM files are grouped by folder and series, and a series that holds several volumes (echoes, acquisitions) is
-    split; those of CT and MR with at least three slices count, and belong to their PatientID. NIfTI, NRRD and MetaImage
-    files belong to the ``sub-…`` folder that they lie in (BIDS), otherwise to their folder; files directly in
-    ``folder`` each to a patient of their own. Left out are hidden files, folders of truth or labels, segmentations by
+    split; those of CT and MR with at least three slices and X-ray images count, and belong to their PatientID. NIfTI,
+    NRRD and MetaImage files belong to the ``sub-…`` folder that they lie in (BIDS), otherwise to their folder; files
+    directly in ``folder`` each to a patient of their own. Grey PNG and JPEG pictures count as X-ray images where there
+    is nothing else; their folders may be groups, so each belongs to the patient of its name, with which sides are not
+    told apart ("1234_L.png" and "1234_R.png" are one's). Left out are hidden files, folders of truth or labels, segmentations by
     their name, damaged files, localizers, what was derived from series that are there too, and what ``include`` does
     not name or ``exclude`` does: patterns such as '*FLAIR*', without regard to case, for the path within ``folder``,
     the file's name or the series description.
@@ -99,10 +101,13 @@ def discover(
     visible = sorted(_visible_files(root))
     files = [path for path in visible if not lies_in_truth(path, root)]
     found = [*_volume_files(root, files), *_dicom_series(root, files, progress, cancel or Cancel())]
+    found = found or list(_pictures(files))
     found = _with_label_maps(found, root, visible)
     found.sort(key=lambda item: (item.path.as_posix(), item.description, item.series))
     if not found:
-        raise UserError(f"{root} holds no CT or MR series and no NIfTI, NRRD or MetaImage volume{_inventory(files)}.")
+        raise UserError(
+            f"{root} holds no CT, MR or X-ray series, no NIfTI, NRRD or MetaImage volume and no picture{_inventory(files)}."
+        )
     chosen = [item for item in found if _is_wanted(item, root, include, exclude)]
     if not chosen:
         raise UserError(_none_wanted(found, root, include, exclude))
@@ -119,6 +124,13 @@ def _volume_files(root: Path, files: Sequence[Path]) -> Iterator[Found]:
     for path in files:
         if ending(path, VOLUME_FILES) and not is_label_map(path, root):
             yield Found(_owner(path, root), path, "", Modality.UNKNOWN, stem(path), files=(path,))
+
+
+def _pictures(files: Sequence[Path]) -> Iterator[Found]:
+    for path in files:
+        if ending(path, PICTURES):
+            patient = re.sub(r"(?i)(?<=.)[ _-](left|right|[lr]t?)$|(?<=\d)[LR]$", "", path.stem)
+            yield Found(patient, path, "", Modality.XRAY, path.stem, files=(path,))
 
 
 def _with_label_maps(found: Sequence[Found], root: Path, files: Sequence[Path]) -> list[Found]:
@@ -155,7 +167,8 @@ def _dicom_series(root: Path, files: Sequence[Path], progress: Listener, cancel:
     spare = left_out([series for _, series in found])
     for place, series in found:
         first = series.headers[0]
-        is_volume = first.kind in _KINDS and len(series.headers) >= _FEWEST_SLICES and not first.is_colour
+        fewest = _FEWEST_SLICES.get(first.kind)
+        is_volume = fewest is not None and len(series.headers) >= fewest and not first.is_colour
         if is_volume and series not in spare:
             yield Found(
                 patient=first.patient or "/".join(place.relative_to(root).parts) or series.uid,

@@ -78,6 +78,31 @@ def write_series(
     return files
 
 
+def write_projection(
+    folder: Path,
+    *,
+    modality: str = "DX",
+    number: int = 1,
+    name: str = "a",
+    patient: str = "P1",
+    pixels: np.ndarray | None = None,
+    edit: Callable[[Dataset], None] = lambda dataset: None,
+) -> Path:
+    """Write one X-ray image, (1, J, I), which knows the spacing on its detector only; ``edit`` changes its dataset."""
+
+    def project(dataset: Dataset, k: int) -> None:
+        for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+            delattr(dataset, keyword)
+        dataset.InstanceNumber = number
+        dataset.ImagerPixelSpacing = [0.2, 0.1]
+        edit(dataset)
+
+    stored = stored_ct((1, 30, 20)) if pixels is None else pixels
+    return write_series(
+        folder, stored, name=name, modality=modality, patient=patient, slope=1, intercept=0, edit=project
+    )[0]
+
+
 def put_pixels(dataset: Dataset, pixels: np.ndarray) -> None:
     """Make ``pixels`` (J, I) or (J, I, 3) the image of ``dataset``."""
     dataset.Rows, dataset.Columns = pixels.shape[:2]

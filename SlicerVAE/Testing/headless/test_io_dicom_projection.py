@@ -9,20 +9,9 @@ import pytest
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.volume import Modality
 from SlicerVAELib.io.read import read_volume
-from Testing.headless.dicom_series import put_pixels, stored_ct, write_series
+from Testing.headless.dicom_series import put_pixels, stored_ct, write_projection
 
 PIXELS = stored_ct((1, 30, 20))
-
-
-def write_projection(folder, *, modality="DX", number=1, name="a", pixels=PIXELS, edit=lambda dataset: None):
-    def project(dataset, k):
-        for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-            delattr(dataset, keyword)
-        dataset.InstanceNumber = number
-        dataset.ImagerPixelSpacing = [0.2, 0.1]
-        edit(dataset)
-
-    return write_series(folder, pixels, name=name, modality=modality, slope=1, intercept=0, edit=project)[0]
 
 
 @pytest.mark.parametrize("modality", ["CR", "DX", "XA", "MG", "RF"])

@@ -12,7 +12,7 @@ from SlicerVAELib.core.errors import Cancelled, UserError
 from SlicerVAELib.core.progress import Cancel
 from SlicerVAELib.core.volume import Modality
 from SlicerVAELib.io.discover import discover
-from Testing.headless.dicom_series import stored_ct, write_series, write_structures
+from Testing.headless.dicom_series import stored_ct, write_projection, write_series, write_structures
 
 TINY = np.random.default_rng(0).integers(0, 500, (3, 4, 5)).astype(np.int16)
 
@@ -65,6 +65,33 @@ def test_files_side_by_side_are_patients_of_their_own_and_label_maps_are_none(sh
 def test_bids_subjects_stay_one_patient_over_their_sessions(tmp_path):
     touch(tmp_path, "sub-01/ses-1/anat/sub-01_T1w.nii.gz", "sub-01/ses-2/anat/sub-01_T1w.nii.gz", "sub-02/a.nii")
     assert [item.patient for item in discover(tmp_path)] == ["sub-01", "sub-01", "sub-02"]
+
+
+def test_x_ray_images_belong_to_their_patients(tmp_path):
+    for number, patient in enumerate(("A", "A", "B")):
+        write_projection(tmp_path / f"{number}", number=number + 1, patient=patient)
+    found = discover(tmp_path)
+    assert [item.patient for item in found] == ["A", "A", "B"]
+    assert all(item.modality is item.read().modality is Modality.XRAY for item in found)
+
+
+def test_pictures_count_as_x_ray_images_where_there_is_nothing_else(tmp_path):
+    for name in (
+        "grade0/1001_L.png",
+        "grade3/1001_R.PNG",
+        "grade3/2002 left.jpg",
+        "grade1/mixt.jpeg",
+        "grade2/3003R.png",
+        "R.png",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        sitk.WriteImage(sitk.GetImageFromArray(TINY[0].astype(np.uint8)), str(path))
+    found = discover(tmp_path)
+    assert [item.patient for item in found] == ["R", "1001", "mixt", "3003", "1001", "2002"]
+    assert {item.read().array.shape for item in found} == {(1, 4, 5)}
+    touch(tmp_path, "brain.nii.gz")
+    assert names(tmp_path) == ["brain.nii.gz"]
 
 
 @pytest.mark.parametrize(
@@ -138,9 +165,9 @@ def test_patterns_fit_path_name_or_description_whatever_the_case(tmp_path):
 
 def test_when_nothing_is_left_it_says_what_was_there(tmp_path):
     assert "it is empty" in refusal(tmp_path)
-    (tmp_path / "a.png").touch()
-    (tmp_path / "b.png").touch()
-    assert "it holds 2 × .png" in refusal(tmp_path)
+    (tmp_path / "a.pdf").touch()
+    (tmp_path / "b.pdf").touch()
+    assert "it holds 2 × .pdf" in refusal(tmp_path)
     touch(tmp_path, "p/T1.nii.gz", "p/T2.nii.gz")
     message = refusal(tmp_path, include=["*FLAIR*"], exclude=["x"])
     assert "including '*FLAIR*' and excluding 'x'" in message and "'p/T1.nii.gz', 'p/T2.nii.gz'" in message

@@ -112,6 +112,14 @@ def validation_images_of(
     return MappedImages([place for of_patient in places.values() for place in of_patient])
 
 
+def images_by_patient(
+    recipe: Recipe, record: RunRecord, cache: Cache, listener: Listener, cancel: Cancel
+) -> dict[str, ImageSource]:
+    """The images of every patient of a run, by name. Raises UserError as ``images_of`` does."""
+    places = _prepared(recipe, record, None, cache, listener, cancel)
+    return {patient: MappedImages(of_patient) for patient, of_patient in places.items()}
+
+
 def test_images_of(
     recipe: Recipe, record: RunRecord, patients: Collection[str], cache: Cache, cancel: Cancel
 ) -> ImageSource:

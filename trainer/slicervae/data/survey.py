@@ -19,7 +19,7 @@ MARGIN = 1.05  # a foreground that just fits one patient needs room for the next
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Of one volume, or of all: ``side_mm`` is the largest in-plane extent, of the grid for CT and of the foreground
+    """Of one volume, or of all: ``side_mm`` is the largest in-plane extent, of the foreground for MR and of the grid
     otherwise; ``slice_step_mm`` the smallest and largest distance of slices."""
 
     modality: Modality
@@ -32,7 +32,7 @@ def facts_of(volume: Volume, plane: Plane) -> Facts:
     """Those of one volume, whose slices are to lie in ``plane``."""
     step, _ = own_slices(volume.geometry, plane)
     counts = None
-    if volume.modality is not Modality.CT:
+    if volume.modality is Modality.MR:
         lower, upper = foreground_box(volume)
         counts = upper - lower
     side = float(extents_mm(volume.geometry, plane, counts)[:2].max())
@@ -48,7 +48,9 @@ def summed_up(facts: Mapping[str, Facts]) -> Facts:
         raise UserError(f"The volumes are of different modalities: {named}; choose with data.include or exclude.")
     modality, example = next(iter(examples.items()))
     if modality in (Modality.UNKNOWN, Modality.DOSE):
-        raise UserError(f"The volumes, such as {example}, do not look like CT or MR; choose images with data.include.")
+        raise UserError(
+            f"The volumes, such as {example}, do not look like CT, MR or X-ray; choose images with data.include."
+        )
     parts = [item.body_part for item in facts.values()]
     steps = [step for item in facts.values() for step in item.slice_step_mm]
     side = max(item.side_mm for item in facts.values())
@@ -75,7 +77,7 @@ def resolve_preprocessing(recipe: Recipe, facts: Facts, network: Network) -> Pre
         intensity = from_data(ForegroundPercentiles, chosen, where)
     if intensity.lower >= intensity.upper:
         raise UserError(f"The intensity window {intensity.lower:g} to {intensity.upper:g} is empty; set lower < upper.")
-    centre = ("grid" if is_ct else "foreground") if settings.centre == AUTO else settings.centre
+    centre = ("foreground" if facts.modality is Modality.MR else "grid") if settings.centre == AUTO else settings.centre
     spacing = settings.spacing_mm
     if isinstance(spacing, str):
         margin = MARGIN if centre == "foreground" else 1.0

@@ -32,11 +32,18 @@ def doubts_about(
         *_without_identifier(seen),
         *_twice(seen, objects),
         *(each.facts.trouble for each in seen if each.facts.trouble),
-        *(f"{_name(each.facts)}: {words}." for each in seen for words in (each.gaps, *each.facts.notes) if words),
+        *(f"{_name(each.facts)}: {each.gaps}." for each in seen if each.gaps),
+        *_notes(seen),
         *_spacings(seen),
         *(f"{_name(each.facts)}: {words}." for each in seen if (words := _about_intensities(each.facts))),
         *_structure_sets(patients),
     )
+
+
+def _notes(seen: Sequence[Seen]) -> Iterator[str]:
+    """What reading them told, once for all volumes that it was told of."""
+    for words, names in _groups((words, _name(each.facts)) for each in seen for words in each.facts.notes).items():
+        yield f"{_list(names)}: {words}."
 
 
 def _one_patient_under_two_names(objects: Iterable[DicomObject], patients: Iterable[PatientFacts]) -> Iterator[str]:

@@ -27,10 +27,10 @@ class VolumeFacts:
 
     ``number`` counts the volumes of an inspection from 1. ``path`` is within the folder: of the file, or of the folder
     of a DICOM series. ``size`` counts voxels and ``spacing_mm`` and ``field_of_view_mm`` are measured along i, j, k;
-    they are None where only the pixels' reader could tell. ``plane`` is that of a slice: axial, coronal, sagittal or
-    oblique. ``modality`` is empty where nothing tells it, and ``modality_is_inferred`` from the values where no header
-    does; ``part`` tells volumes of one series from each other. ``notes`` say what was done to the values on reading.
-    Other None or empty fields: not told.
+    they are None where only the pixels' reader could tell. ``plane`` is that of a slice: axial, coronal, sagittal,
+    oblique, or 2-D for an X-ray. ``modality`` is empty where nothing tells it, and ``modality_is_inferred`` from the
+    values where no header does; ``part`` tells volumes of one series from each other. ``notes`` say what was done to
+    the values on reading. Other None or empty fields: not told.
     """
 
     number: int

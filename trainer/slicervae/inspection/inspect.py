@@ -18,6 +18,7 @@ from .thumbnails import thumbnail
 from .volumes import Seen, look_at
 
 _FEWEST_SLICES = 3
+_PROJECTIONS = ("CR", "DX", "MG", "RF", "XA")
 _HEADERS, _FOUND = 0.2, 0.3  # shares of the whole that end with reading headers, and with finding volumes
 
 
@@ -140,13 +141,13 @@ def _why(slices: Sequence[DicomObject]) -> str:
         return "it holds no pictures of the patient"
     if any("LOCALIZER" in item.image_type for item in slices):
         return "a localizer"
-    if first.modality not in ("CT", "MR"):
-        return "neither CT nor MR"
+    if first.modality not in ("CT", "MR", *_PROJECTIONS):
+        return "neither CT, MR nor X-ray"
     if first.is_colour:
         return "colour pictures"
     if first.frames > 1:
         return f"one file with {first.frames} frames that does not make a volume"
-    if len(slices) < _FEWEST_SLICES:
+    if len(slices) < _FEWEST_SLICES and first.modality not in _PROJECTIONS:
         return f"only {len(slices)} slice{'s' if len(slices) > 1 else ''}, as localizers have"
     if {"DERIVED", "SECONDARY"} & set(first.image_type):
         return "derived images"

@@ -57,7 +57,7 @@ def outlook_of(seen: Sequence[Seen], root: Path, data: str, *, has_pixels: bool)
 def _is_usable(each: Seen, has_pixels: bool) -> bool:
     if each.facts.trouble:
         return False
-    return each.facts.modality in (Modality.CT, Modality.MR) or not (has_pixels or each.found.series)
+    return each.facts.modality in (Modality.CT, Modality.MR, Modality.XRAY) or not (has_pixels or each.found.series)
 
 
 def _patients(seen: Iterable[Seen]) -> set[str]:
@@ -68,7 +68,7 @@ def _others(seen: Sequence[Seen], usable: Sequence[Seen]) -> str:
     rest = [each for each in seen if each not in usable]
     broken = sum(bool(each.facts.trouble) for each in rest)
     parts = [f"{broken} can't be read as one volume"] if broken else []
-    parts += [f"{len(rest) - broken} are neither CT nor MR"] if len(rest) > broken else []
+    parts += [f"{len(rest) - broken} are neither CT, MR nor X-ray"] if len(rest) > broken else []
     return "; " + ", ".join(parts) if parts else ""
 
 

@@ -17,7 +17,10 @@ _LETTERS = (("axial", "R", "L"), ("coronal", "R", "L"), ("sagittal", "A", "P"))
 
 def thumbnail(volume: Volume) -> bytes:
     """The middle axial, coronal and sagittal slice as a PNG, to scale, seen as in radiology: the patient's right on the
-    left. CT in the window of the thorax, anything else between the 1st and 99th percentile of what is not zero."""
+    left. A projection as it was stored, without sides, of which its grid says nothing. CT in the window of the thorax,
+    anything else between the 1st and 99th percentile of what is not zero."""
+    if volume.modality is Modality.XRAY:
+        return _projection(volume)
     view = axial_view(volume.array, volume.geometry)
     s, r, c = (n // 2 for n in view.shape)
     planes = (view[s], view[::-1, r], view[::-1, :, c])
@@ -33,6 +36,16 @@ def thumbnail(volume: Volume) -> bytes:
                 place, 0.5, letter, color="yellow", fontsize=7, ha="center", va="center", transform=axis.transAxes
             )
     figure.subplots_adjust(0, 0, 1, 1, wspace=0.02)
+    return to_png(figure)
+
+
+def _projection(volume: Volume) -> bytes:
+    low, high = _window(volume)
+    figure, axis = plt.subplots(figsize=(_PANEL_INCHES, _PANEL_INCHES))
+    per_column, per_row, _ = volume.geometry.spacing
+    axis.imshow(volume.array[0], cmap="gray", vmin=low, vmax=high, aspect=per_row / per_column)
+    axis.axis("off")
+    figure.subplots_adjust(0, 0, 1, 1)
     return to_png(figure)
 
 

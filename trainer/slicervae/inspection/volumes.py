@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from SlicerVAELib.core.errors import UserError
-from SlicerVAELib.core.volume import Geometry, Volume
+from SlicerVAELib.core.volume import Geometry, Modality, Volume
 from SlicerVAELib.io.discover import Found
 from SlicerVAELib.io.images import NIFTI, VOLUME_FILES, ending
+from SlicerVAELib.io.picture import PICTURES
 
 from .findings import Intensities, VolumeFacts, within
 from .grids import about_gaps, grid_of_file, grid_of_slices, heights_of, plane_of
@@ -53,7 +54,7 @@ def look_at(
         files=len(found.files),
         size=None if geometry is None else (geometry.shape[2], geometry.shape[1], geometry.shape[0]),
         spacing_mm=None if geometry is None else _rounded(geometry.spacing),
-        plane="" if geometry is None else plane_of(geometry),
+        plane=_plane(found, geometry),
         field_of_view_mm=None if geometry is None else _rounded(geometry.spacing * geometry.shape[::-1]),
         intensities=_intensities(volume) if isinstance(volume, Volume) else None,
         tube_voltage_kv=next((item.kv for item in slices if item.kv is not None), None),
@@ -68,11 +69,19 @@ def look_at(
     return Seen(found, facts, slices, gaps, _digest(volume.array) if isinstance(volume, Volume) else "")
 
 
+def _plane(found: Found, geometry: Geometry | None) -> str:
+    if found.modality is Modality.XRAY:
+        return "2-D"
+    return "" if geometry is None else plane_of(geometry)
+
+
 def _format_of(found: Found) -> str:
     if found.series:
         return "DICOM"
     if ending(found.path, NIFTI):
         return "NIfTI"
+    if ending(found.path, PICTURES):
+        return "PNG" if ending(found.path, (".png",)) else "JPEG"
     return "NRRD" if ending(found.path, (".nrrd", ".nhdr")) else "MetaImage"
 
 
