@@ -164,6 +164,10 @@ class SlicerVAELogic(ScriptedLoadableModuleLogic):
         """See ``SceneLogic.synthesize``."""
         return self.scene.synthesize(bundle, **options)
 
+    def exportToDICOM(self, outputs, folder, **options):
+        """See ``SceneLogic.exportToDICOM``."""
+        return self.scene.exportToDICOM(outputs, folder, **options)
+
     def close(self) -> None:
         """End the worker process, if one was started."""
         if self._scene is not None:

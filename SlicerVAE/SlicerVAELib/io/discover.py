@@ -31,9 +31,9 @@ class Found:
     """One volume of a data folder.
 
     ``patient`` tells whose it is, for splits; ``names_patient`` is False where a DICOM series does not say and its
-    folder had to stand in. ``series`` and ``study`` are UIDs for DICOM and empty for other files; the header of a volume
-    file does not give a ``modality`` either; ``part`` tells volumes of one series from each other. ``files`` are its own,
-    ``mask_files`` those that may hold structures drawn on it.
+    folder had to stand in. ``series`` and ``study`` are UIDs for DICOM and empty for other files; a volume file's
+    ``modality`` is not told by its header either; ``part`` tells volumes of one series from each other. ``files`` are
+    its own, ``mask_files`` those that may hold structures drawn on it.
     """
 
     patient: str
@@ -88,10 +88,10 @@ def discover(
     NRRD and MetaImage files belong to the ``sub-…`` folder that they lie in (BIDS), otherwise to their folder; files
     directly in ``folder`` each to a patient of their own. Grey PNG and JPEG pictures count as X-ray images where there
     is nothing else; their folders may be groups, so each belongs to the patient of its name, with which sides are not
-    told apart ("1234_L.png" and "1234_R.png" are one's). Left out are hidden files, folders of truth or labels, segmentations by
-    their name, damaged files, localizers, what was derived from series that are there too, and what ``include`` does
-    not name or ``exclude`` does: patterns such as '*FLAIR*', without regard to case, for the path within ``folder``,
-    the file's name or the series description.
+    told apart ("1234_L.png" and "1234_R.png" are one's). Left out are hidden files, folders of truth or labels,
+    segmentations by their name, damaged files, localizers, what was derived from series that are there too, and what
+    ``include`` does not name or ``exclude`` does: patterns such as '*FLAIR*', without regard to case, for the path
+    within ``folder``, the file's name or the series description.
 
     Raises UserError when nothing is left, saying what was there; Cancelled.
     """
@@ -106,7 +106,8 @@ def discover(
     found.sort(key=lambda item: (item.path.as_posix(), item.description, item.series))
     if not found:
         raise UserError(
-            f"{root} holds no CT, MR or X-ray series, no NIfTI, NRRD or MetaImage volume and no picture{_inventory(files)}."
+            f"{root} holds no CT, MR or X-ray series, no NIfTI, NRRD or MetaImage volume and no picture"
+            f"{_inventory(files)}."
         )
     chosen = [item for item in found if _is_wanted(item, root, include, exclude)]
     if not chosen:

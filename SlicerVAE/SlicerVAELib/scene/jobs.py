@@ -20,6 +20,7 @@ from .provenance import (
     ANOMALY,
     ANOMALY_UNIT,
     FIELD_OF_VIEW,
+    FIELD_OF_VIEW_ROLE,
     RECONSTRUCTION,
     RESIDUAL,
     SAMPLES,
@@ -29,8 +30,6 @@ from .provenance import (
 )
 from .segmentations import masks_from_node
 from .volumes import checked_image, volume_from_node
-
-_FIELD_OF_VIEW_ROLE = "SlicerVAE.fieldOfView"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +72,7 @@ class MapsJob:
         maps = write(self.input.scene, outputs, Place.beside(self.input.node))
         seen = maps.pop() if len(maps) > len(self.chosen) else None
         for node in maps:
-            node.SetNodeReferenceID(_FIELD_OF_VIEW_ROLE, seen.GetID() if seen else None)
+            node.SetNodeReferenceID(FIELD_OF_VIEW_ROLE, seen.GetID() if seen else None)
         return MapNodes(**dict(zip(self.chosen, maps, strict=True)), field_of_view=seen)
 
     def _map(self, kind: str, result: Reconstruction) -> Output:
@@ -101,7 +100,7 @@ class MapsJob:
 
     def _older_field_of_view(self) -> LabelMapNode | None:
         # Where chosen outputs are overwritten, so is the field of view that an earlier run made beside them.
-        older = (node.GetNodeReference(_FIELD_OF_VIEW_ROLE) for node in self.chosen.values() if node)
+        older = (node.GetNodeReference(FIELD_OF_VIEW_ROLE) for node in self.chosen.values() if node)
         return next((node for node in older if node is not None), None)
 
     def _name(self, kind: str) -> str:

@@ -1,9 +1,12 @@
 """What SlicerVAE does to a scene, without a window: for scripts, tests, and the Slicer logic that delegates to it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.engine import AnomalyOptions, Engine, Hardware
 from ..core.progress import Cancel, Listener, ignore
+from ..io.export.folders import Exported
+from .dicom_export import export_nodes
 from .jobs import MapNodes, MapsJob, prepare_maps, prepare_synthesis
 from .nodes import SegmentationNode, VolumeNode
 from .provenance import ANOMALY, RECONSTRUCTION, RESIDUAL
@@ -82,6 +85,28 @@ class SceneLogic:
         job = prepare_synthesis(Path(bundle), count, seed, temperature=temperature, hardware=hardware)
         result = self._engine.synthesize(job.request, progress, cancel)
         return job.publish(result)
+
+    def exportToDICOM(
+        self,
+        outputs: MapNodes | VolumeNode | Sequence[VolumeNode],
+        folder: Path | str,
+        *,
+        source: Path | str | None = None,
+        threshold: float | None = None,
+    ) -> Exported:
+        """Write outputs as DICOM files into the new or empty ``folder``; nothing is sent anywhere.
+
+        The reconstruction becomes a derived series, maps become Parametric Maps and, with ``threshold`` in the anomaly
+        map's unit, what lies above it a Segmentation; all refer to the input's series, whose files lie in the folder
+        ``source`` or are those that Slicer's DICOM database knows. Synthetic slices become images of a fictitious
+        patient. Raises UserError, with nothing written.
+        """
+        if isinstance(outputs, MapNodes):
+            nodes = [node for node in (outputs.reconstruction, outputs.residual, outputs.anomaly) if node is not None]
+        else:
+            nodes = list(outputs) if isinstance(outputs, Sequence) else [outputs]
+        place = Path(source) if source is not None else None
+        return export_nodes(nodes, Path(folder), source=place, threshold=threshold)
 
     def close(self) -> None:
         """Release what the engine holds."""

@@ -5,12 +5,15 @@ import json
 import slicer
 
 from ..core.engine import Provenance
+from ..core.errors import UserError
 from ..core.volume import Source
 
 PREFIX = "SlicerVAE."
 KIND = PREFIX + "Kind"
 SYNTHETIC = PREFIX + "Synthetic"
 ANOMALY_UNIT = PREFIX + "AnomalyUnit"
+SOURCE_NODE, SOURCE_SERIES = PREFIX + "SourceNodeID", PREFIX + "SourceSeriesUID"
+FIELD_OF_VIEW_ROLE = PREFIX + "fieldOfView"
 
 RECONSTRUCTION, RESIDUAL, ANOMALY = "reconstruction", "residual", "anomaly"
 FIELD_OF_VIEW, SAMPLES = "field of view", "synthetic slices"
@@ -32,12 +35,32 @@ def attributes_of(kind: str, provenance: Provenance) -> dict[str, str]:
     }
 
 
+def provenance_of(node: slicer.vtkMRMLNode) -> Provenance:
+    """The provenance that ``attributes_of`` wrote on a node. Raises UserError for a node that does not tell it."""
+    told = read_attributes(node)
+    try:
+        return Provenance(
+            bundle_name=told[PREFIX + "Bundle"],
+            bundle_version=told[PREFIX + "BundleVersion"],
+            bundle_sha256=told[PREFIX + "BundleSHA256"],
+            software=told[PREFIX + "Software"],
+            modality=told[PREFIX + "Modality"],
+            parameters=json.loads(told[PREFIX + "Parameters"]),
+            warnings=tuple(json.loads(told[PREFIX + "Warnings"])),
+            device=told[PREFIX + "Device"],
+        )
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"'{node.GetName()}' does not tell which model made it; choose an output of SlicerVAE."
+        ) from error
+
+
 def attributes_of_source(node_id: str, source: Source) -> dict[str, str]:
     """Return the attributes that name what an output was made of."""
     return {
-        PREFIX + "SourceNodeID": node_id,
+        SOURCE_NODE: node_id,
         PREFIX + "SourceName": source.name,
-        PREFIX + "SourceSeriesUID": source.series_uid,
+        SOURCE_SERIES: source.series_uid,
     }
 
 

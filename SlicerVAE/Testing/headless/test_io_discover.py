@@ -172,7 +172,7 @@ def test_when_nothing_is_left_it_says_what_was_there(tmp_path):
     message = refusal(tmp_path, include=["*FLAIR*"], exclude=["x"])
     assert "including '*FLAIR*' and excluding 'x'" in message and "'p/T1.nii.gz', 'p/T2.nii.gz'" in message
     assert "not there" in refusal(tmp_path / "nowhere")
-    assert "is a file" in refusal(tmp_path / "a.png")
+    assert "is a file" in refusal(tmp_path / "a.pdf")
 
 
 def test_progress_runs_to_the_end_and_cancel_stops(tmp_path):

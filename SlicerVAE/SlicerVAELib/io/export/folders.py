@@ -36,8 +36,9 @@ def export_outputs(
 ) -> Exported:
     """Write what a model made of ``source`` into the new or empty folder ``out``.
 
-    reconstruction/0001.dcm … are a derived series, residual.dcm and anomaly.dcm Parametric Maps, field_of_view.dcm and,
-    with a ``threshold`` in the anomaly map's unit, anomaly_segmentation.dcm Segmentations.
+    What of the maps ``outputs`` has is written: reconstruction/0001.dcm … are a derived series, residual.dcm and
+    anomaly.dcm Parametric Maps, field_of_view.dcm and, with a ``threshold`` in the anomaly map's unit,
+    anomaly_segmentation.dcm Segmentations.
 
     Raises UserError where ``outputs`` were not made from ``source`` or do not lie on its grid, or something can't be
     written; nothing is left behind then.
@@ -63,6 +64,8 @@ def export_samples(samples: Samples, out: Path) -> Exported:
 def _above(outputs: ModelOutputs, threshold: float | None) -> np.ndarray | None:
     if threshold is None:
         return None
+    if "anomaly" not in outputs.arrays:
+        raise UserError(f"{outputs.name} has no anomaly map, of which a threshold would mark something; leave it out.")
     if not (math.isfinite(threshold) and threshold >= 0):
         raise UserError(f"The threshold {threshold:g} is none that an anomaly map can have; give a number from 0 on.")
     return (outputs.arrays["anomaly"] > threshold) & (outputs.arrays["field_of_view"] != 0)
@@ -72,10 +75,13 @@ def _objects(
     outputs: ModelOutputs, source: SourceSeries, above: np.ndarray | None, threshold: float | None
 ) -> Iterator[tuple[str, Dataset]]:
     arrays, model = outputs.arrays, outputs.provenance
-    for number, image in enumerate(derived_series(source, arrays["reconstruction"], model), start=1):
-        yield f"reconstruction/{number:04d}.dcm", image
-    yield "residual.dcm", residual_map(source, arrays["residual"], outputs.unit, model)
-    yield "anomaly.dcm", anomaly_map(source, arrays["anomaly"], outputs.anomaly_unit, model)
+    if "reconstruction" in arrays:
+        for number, image in enumerate(derived_series(source, arrays["reconstruction"], model), start=1):
+            yield f"reconstruction/{number:04d}.dcm", image
+    if "residual" in arrays:
+        yield "residual.dcm", residual_map(source, arrays["residual"], outputs.unit, model)
+    if "anomaly" in arrays:
+        yield "anomaly.dcm", anomaly_map(source, arrays["anomaly"], outputs.anomaly_unit, model)
     yield "field_of_view.dcm", field_of_view_segmentation(source, arrays["field_of_view"] != 0, model)
     if above is not None and above.any():
         told = f"above {threshold:g}, {outputs.anomaly_unit}"

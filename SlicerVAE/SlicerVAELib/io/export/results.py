@@ -24,9 +24,9 @@ _SAME_PLACE_MM = 0.01
 class ModelOutputs:
     """What a model made of a volume, on its grid.
 
-    ``arrays`` (K, J, I) by the names of MAPS, as ``core.engine.Reconstruction`` has them; ``unit`` is that of
-    reconstruction and residual ("HU", empty for arbitrary ones). ``series_uid`` is the input's, empty where it was not
-    DICOM; ``name`` is what messages call it all.
+    ``arrays`` (K, J, I) by the names of MAPS, as ``core.engine.Reconstruction`` has them, the field of view always;
+    ``unit`` is that of reconstruction and residual ("HU", empty for arbitrary ones). ``series_uid`` is the input's,
+    empty where it was not DICOM; ``name`` is what messages call it all.
     """
 
     arrays: Mapping[str, np.ndarray]
