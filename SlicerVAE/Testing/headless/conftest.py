@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,9 +79,7 @@ def make_bundle(tmp_path_factory) -> Callable:
             plain.declaration.modality,
             name=name,
             preprocessing=dataclasses.replace(plain.preprocessing, spacing_mm=spacing_mm),
-            declaration=Declaration(
-                Modality(modality), "chest", SIZE * spacing_mm, (1.0, 6.0), 1, "Tests only.", is_demonstration=True
-            ),
+            declaration=Declaration(Modality(modality), "chest", SIZE * spacing_mm, (1.0, 6.0), 1, "Tests only."),
         )
         return folder
 
@@ -116,3 +115,23 @@ def common_scratch(tmp_path_factory):
     made = Scratch.create(tmp_path_factory.mktemp("scratch"))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A real PostgreSQL server; see ``postgres``."""
+    from Testing.headless.postgres import running_server
+
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["file", "server"])
+def library_address(request, tmp_path, monkeypatch) -> str:
+    """Where a test may create a library: a SQLite file, then an empty database of a PostgreSQL server."""
+    from Testing.headless.postgres import new_database
+
+    monkeypatch.setenv("SLICERVAE_CACHE", str(tmp_path / "cache"))
+    if request.param == "file":
+        return str(tmp_path / "library.sqlite")
+    return new_database(request.getfixturevalue("postgres_server"), secrets.token_hex(6))
