@@ -27,7 +27,9 @@ class Patients:
     validation: list[str]
 
 
-def patients_of_run(manifest: Manifest, run: Path, seed: int, cache: Cache, listener: Listener, cancel: Cancel) -> Patients:
+def patients_of_run(
+    manifest: Manifest, run: Path, seed: int, cache: Cache, listener: Listener, cancel: Cancel
+) -> Patients:
     """The patients of the run that the bundle was exported from, split as they were there.
 
     Raises UserError for another run, and for too few patients.
@@ -37,7 +39,7 @@ def patients_of_run(manifest: Manifest, run: Path, seed: int, cache: Cache, list
         raise UserError(f"{run} is not a run of 'slicervae fit'; check the path.")
     recipe, record = folder.recipe(), folder.record()
     if recipe.network != manifest.network or record.preprocessing != manifest.preprocessing:
-        raise UserError(f"{manifest.title} was not exported from the run {run}; name the run that it was exported from.")
+        raise UserError(f"{manifest.title} was not exported from the run {run}; name its own run.")
     return _patients(recipe, record, seed, cache, listener, cancel)
 
 
