@@ -6,6 +6,7 @@ from torchmetrics.functional.image import multiscale_structural_similarity_index
 # Exponents of Wang, Simoncelli and Bovik's five scales (2003).
 EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 BATCH = 64
+HIGHEST_PSNR = 100.0  # dB; that of equal images would have no end
 
 
 def scales_at(side: int) -> int:
@@ -40,3 +41,8 @@ def ms_ssim(images: torch.Tensor, reconstructions: torch.Tensor) -> torch.Tensor
 def mean_squared_error(images: torch.Tensor, reconstructions: torch.Tensor) -> torch.Tensor:
     """Mean squared error of each pair of images (N, 1, H, W), (N,)."""
     return (images - reconstructions).square().flatten(1).mean(dim=1)
+
+
+def peak_signal_to_noise(squared_errors: torch.Tensor) -> torch.Tensor:
+    """Peak signal-to-noise ratio 10 log₁₀(1 / MSE) in dB of images in [0, 1] with these mean squared errors, (N,)."""
+    return (-10 * squared_errors.clamp(min=1e-30).log10()).clamp(max=HIGHEST_PSNR)

@@ -11,24 +11,26 @@ from SlicerVAELib.core.stack import prepare, slices_of
 from SlicerVAELib.core.volume import Volume
 
 from ..data.batch import ImageSource
-from .metrics import mean_squared_error, ms_ssim, scales_at
+from .metrics import mean_squared_error, ms_ssim, peak_signal_to_noise, scales_at
 
 BATCH = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Quality:
-    """Means over slices that hold anything; ``ms_ssim_scales`` says how many scales there was room for."""
+    """Means over slices that hold anything; ``psnr`` in dB, ``ms_ssim_scales`` says how many scales there was room
+    for."""
 
     slices: int
     mse: float
+    psnr: float
     ms_ssim: float
     ms_ssim_scales: int
 
 
 def quality_of_pixels(images: torch.Tensor, reconstructions: torch.Tensor) -> Quality:
     """Quality over the slices of (N, C, H, W) that are not constant: empty ones would flatter every model."""
-    return _summed_up([_scores(images, reconstructions)], images.shape[-1])
+    return summed_up([scores_of(images, reconstructions)], images.shape[-1])
 
 
 def quality_of(network: Network, images: ImageSource) -> Quality:
@@ -53,20 +55,22 @@ def _quality_of_batches(network: Network, batches: Iterable[torch.Tensor]) -> Qu
     scores = []
     for batch in batches:
         pair = (slices_of(images)[:, :pictures] for images in (batch, network.reconstruct(batch)))
-        scores.append(_scores(*pair))
-    return _summed_up(scores, network.image_size)
+        scores.append(scores_of(*pair))
+    return summed_up(scores, network.image_size)
 
 
-def _scores(images: torch.Tensor, reconstructions: torch.Tensor) -> torch.Tensor:
-    """Mean squared error and MS-SSIM of each slice that is not constant, (M, 2)."""
+def scores_of(images: torch.Tensor, reconstructions: torch.Tensor) -> torch.Tensor:
+    """Mean squared error, PSNR in dB and MS-SSIM of each slice of (N, C, H, W) that is not constant, (M, 3)."""
     holds_anything = images.flatten(1).amax(dim=1) > images.flatten(1).amin(dim=1)
     images, reconstructions = images[holds_anything], reconstructions[holds_anything]
     if not len(images):
-        return images.new_empty(0, 2)
-    return torch.stack([mean_squared_error(images, reconstructions), ms_ssim(images, reconstructions)], dim=1)
+        return images.new_empty(0, 3)
+    errors = mean_squared_error(images, reconstructions)
+    return torch.stack([errors, peak_signal_to_noise(errors), ms_ssim(images, reconstructions)], dim=1)
 
 
-def _summed_up(scores: Sequence[torch.Tensor], side: int) -> Quality:
+def summed_up(scores: Sequence[torch.Tensor], side: int) -> Quality:
+    """The quality that batches of such scores make, for images of ``side`` pixels."""
     together = torch.cat(list(scores))
-    mse, similarity = together.mean(dim=0).tolist()
-    return Quality(len(together), mse, similarity, scales_at(side))
+    mse, psnr, similarity = together.mean(dim=0).tolist()
+    return Quality(len(together), mse, psnr, similarity, scales_at(side))
