@@ -42,14 +42,17 @@ def label_maps_of(
     """The label maps of the volume ``name`` in ``folder``, where volumes lie in ``folders``.
 
     Those in its folder, or in the one around it (``…/CT/*.dcm`` beside ``…/heart.seg.nrrd``) when that holds no volumes
-    of its own. Directly in ``root``, where each file is a patient of its own, those whose names begin with its name.
+    of its own. Directly in ``root``, where each file is a patient of its own, those whose names begin with its name;
+    of those for all patients (``truth/P1_lesion.nrrd``) also those whose names begin with the patient's folder.
     """
     if folder == root:
         return tuple(path for path in homes.get(root, ()) if stem(path).startswith(name))
+    patient = folder.relative_to(root).parts[0]
+    common = tuple(path for path in homes.get(root, ()) if re.match(rf"{re.escape(patient)}(?![^\W_])", stem(path)))
     around = folder.parent
     if folder not in homes and around != root and around not in folders:
         folder = around
-    return tuple(homes.get(folder, ()))
+    return (*homes.get(folder, ()), *common)
 
 
 def structure_sets_of(image: Header, sets: Sequence[Header]) -> tuple[Path, ...]:

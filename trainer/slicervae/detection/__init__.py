@@ -1,0 +1,1 @@
+"""How well anomaly maps find what is truly there."""
