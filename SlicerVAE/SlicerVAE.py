@@ -4,13 +4,11 @@ Slicer imports this file at every start. Whatever is not needed to list the modu
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import slicer
-from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -19,7 +17,9 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from SlicerVAELib.panel.device import Device
+if TYPE_CHECKING:
+    from SlicerVAELib.panel.parameters import SlicerVAEParameterNode
+    from SlicerVAELib.panel.section import SectionName
 
 
 class SlicerVAE(ScriptedLoadableModule):
@@ -39,25 +39,8 @@ class SlicerVAE(ScriptedLoadableModule):
         parent.acknowledgementText = _("SlicerVAE is free software under the Apache License 2.0.")
 
 
-@parameterNodeWrapper
-class SlicerVAEParameterNode:
-    """The person's choices, kept in the scene.
-
-    An output of None asks for a new volume. The names are those of the SlicerParameterName properties in the .ui file.
-    """
-
-    inputVolume: vtkMRMLScalarVolumeNode
-    modelPath: Path
-    reconstructionVolume: vtkMRMLScalarVolumeNode
-    residualVolume: vtkMRMLScalarVolumeNode
-    anomalyVolume: vtkMRMLScalarVolumeNode
-    device: Device = Device.AUTO
-    sampleCount: Annotated[int, WithinRange(1, 1000)] = 16
-    sampleSeed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0
-
-
 class SlicerVAEWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel: parameter node, widgets, presenter and worker, put together."""
+    """The panel: parameter node, frame, sections and worker, put together."""
 
     def __init__(self, parent=None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -67,39 +50,46 @@ class SlicerVAEWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
         from SlicerVAELib.panel.binding import ParameterBinding
+        from SlicerVAELib.panel.frame import Frame
         from SlicerVAELib.panel.installation import SlicerPackages
-        from SlicerVAELib.panel.interpreter import worker_python
-        from SlicerVAELib.panel.presenter import Presenter
-        from SlicerVAELib.panel.view import PanelView
-        from SlicerVAELib.panel.worker_process import WorkerProcess
+        from SlicerVAELib.panel.section import Panel
 
+        self.logic = SlicerVAELogic()
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/SlicerVAE.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = SlicerVAELogic()
-        self._view = PanelView(self.ui)
+        self.sections: dict[str, Any] = {}
         packages = SlicerPackages(Path(self.resourcePath("requirements.txt")))
-        self._presenter = Presenter(self._view, WorkerProcess(worker_python), packages)
-        self._view.listen(self._presenter)
-        self._binding = ParameterBinding(self.ui, self._presenter.choose)
+        self._frame = Frame(self.ui, self.loadSection)
+        self._panel = Panel(makeRunner, packages, self._frame.draw_strip)
+        self._binding = ParameterBinding(self._panel.show)
+        self._frame.listen(self._panel)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.initializeParameterNode()
+
+    def loadSection(self, name: "SectionName") -> Any:
+        """Put a section's .ui under its header, and return its named children as attributes."""
+        uiWidget = slicer.util.loadUI(self.resourcePath(f"UI/{name.ui_file}"))
+        getattr(self.ui, name.header).layout().addWidget(uiWidget)
+        ui = self.sections[name.key] = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self._binding.add(ui)
+        return ui
 
     def cleanup(self) -> None:
         """Called when the application closes and before the module is reloaded."""
         self.removeObservers()
         if self.logic is not None:
             self._binding.show(None)
-            self._view.close()
-            self._presenter.close()
+            self._frame.close()
+            self._panel.close()
             self.logic.close()
 
     def enter(self) -> None:
         """Called each time the person opens the module."""
         self.initializeParameterNode()
-        self._presenter.refresh()
+        self._panel.look_again()
 
     def exit(self) -> None:
         """Called each time the person opens another module; a run goes on."""
@@ -115,7 +105,7 @@ class SlicerVAEWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, *_) -> None:
         self._binding.show(None)
-        self._presenter.scene_closes()
+        self._panel.scene_closes()
 
     def onSceneEndClose(self, *_) -> None:
         if self.parent.isEntered:
@@ -131,6 +121,14 @@ class SlicerVAEWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._binding.show(node)
 
 
+def makeRunner() -> Any:
+    """Return what starts the model's process; imported when the person first runs something."""
+    from SlicerVAELib.panel.interpreter import worker_python
+    from SlicerVAELib.panel.worker_process import WorkerProcess
+
+    return WorkerProcess(worker_python)
+
+
 class SlicerVAELogic(ScriptedLoadableModuleLogic):
     """For scripts: everything goes to ``SlicerVAELib.scene.logic.SceneLogic``, whose methods wait for the result."""
 
@@ -138,7 +136,9 @@ class SlicerVAELogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         self._scene: Any = None
 
-    def getParameterNode(self) -> SlicerVAEParameterNode:
+    def getParameterNode(self) -> "SlicerVAEParameterNode":
+        from SlicerVAELib.panel.parameters import SlicerVAEParameterNode
+
         return SlicerVAEParameterNode(super().getParameterNode())
 
     @property
@@ -168,6 +168,22 @@ class SlicerVAELogic(ScriptedLoadableModuleLogic):
         """See ``SceneLogic.exportToDICOM``."""
         return self.scene.exportToDICOM(outputs, folder, **options)
 
+    def rankSimilarPatients(self, inputVolume, library, structures=None, **options):
+        """See ``SceneLogic.rankSimilarPatients``."""
+        return self.scene.rankSimilarPatients(inputVolume, library, structures, **options)
+
+    def loadSimilarPatient(self, ranking, pseudonym, key=None, **options):
+        """See ``SceneLogic.loadSimilarPatient``."""
+        return self.scene.loadSimilarPatient(ranking, pseudonym, key, **options)
+
+    def dvhPlot(self, ranking, structures=(), **options):
+        """See ``SceneLogic.dvhPlot``."""
+        return self.scene.dvhPlot(ranking, structures, **options)
+
+    def addToLibrary(self, inputVolume, library, segmentation=None, dose=None, plan=None, **options):
+        """See ``SceneLogic.addToLibrary``."""
+        return self.scene.addToLibrary(inputVolume, library, segmentation, dose, plan, **options)
+
     def close(self) -> None:
         """End the worker process, if one was started."""
         if self._scene is not None:
@@ -187,10 +203,14 @@ class SlicerVAETest(ScriptedLoadableModuleTest):
             getattr(self, name)()
 
     def test_parametersAreKeptInTheScene(self) -> None:
-        SlicerVAELogic().getParameterNode().sampleCount = 7
+        from SlicerVAELib.panel.offers import Device
+
+        SlicerVAELogic().getParameterNode().alarmLevel = 4.5
         SlicerVAELogic().getParameterNode().device = Device.CPU
-        self.assertEqual(SlicerVAELogic().getParameterNode().sampleCount, 7)
+        SlicerVAELogic().getParameterNode().structureChoices = {"Heart": "my heart"}
+        self.assertEqual(SlicerVAELogic().getParameterNode().alarmLevel, 4.5)
         self.assertEqual(SlicerVAELogic().getParameterNode().device, Device.CPU)
+        self.assertEqual(SlicerVAELogic().getParameterNode().structureChoices, {"Heart": "my heart"})
 
     def test_inputWithoutImageIsRefused(self) -> None:
         from SlicerVAELib.core.errors import UserError

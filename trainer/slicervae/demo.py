@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from SlicerVAELib.core.declaration import PHANTOM
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.manifest import Manifest
 from SlicerVAELib.core.progress import Cancel, Listener, Progress, part_of
@@ -113,11 +114,14 @@ def _in_scene(
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     # What Slicer's DICOM import would have noted.
     item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+    hierarchy.SetItemAttribute(item, "DICOM.SeriesDescription", volume.source.description)
     hierarchy.SetItemAttribute(item, "DICOM.Modality", str(volume.modality))
     with WorkerEngine() as engine:
         logic = SceneLogic(engine)
-        maps = logic.reconstruct(node, bundle, progress=listener, cancel=cancel)
-        anomaly = logic.detectAnomalies(node, bundle, progress=listener, cancel=cancel).anomaly
+        # On --data the model looks at patients, though it is called a demonstration.
+        override = volume.source.description != PHANTOM
+        maps = logic.reconstruct(node, bundle, override=override, progress=listener, cancel=cancel)
+        anomaly = logic.detectAnomalies(node, bundle, override=override, progress=listener, cancel=cancel).anomaly
         samples = logic.synthesize(bundle, SAMPLES, SEED, progress=listener, cancel=cancel)
     nodes = {"input": node, "reconstruction": maps.reconstruction, "residual": maps.residual, "anomaly": anomaly}
     assert maps.reconstruction is not None, "reconstruct always writes one"

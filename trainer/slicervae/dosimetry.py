@@ -14,6 +14,8 @@ from SlicerVAELib.io.rtdose import Dose
 from SlicerVAELib.io.rtplan import Plan
 from SlicerVAELib.io.treatment import Treatment
 
+from .table import Table
+
 _BIN_GY = 0.1
 _COLUMNS = ("cm³", "covered", "D98", "D95", "D50", "D2", "D0.03cc", "mean", "max")
 
@@ -72,14 +74,13 @@ class Dosimetry:
 
     def table(self) -> str:
         """For a terminal: the plan in a line, then a structure a line, doses in Gy."""
-        rows: list[tuple[str, ...]] = [("structure", *_COLUMNS)]
+        rows = []
         statistics = self.statistics()
         for name, volume in self.volumes_cm3.items():
             found = statistics.get(name)
             rows.append((_called(name, self.standard_names[name]), f"{volume:.1f}", *_figures(found)))
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(_placed(row, widths)).rstrip() for row in rows]
-        return "\n".join([*_plan_in_words(self.plan, self.dose), "", *lines, "Doses in Gy.", ""])
+        table = Table(("structure", *_COLUMNS), rows)
+        return "\n".join([*_plan_in_words(self.plan, self.dose), "", table.as_text() + "Doses in Gy.", ""])
 
 
 def dosimetry_of(treatment: Treatment) -> Dosimetry:
@@ -147,7 +148,3 @@ def _figures(statistics: DoseStatistics | None) -> tuple[str, ...]:
         statistics.max_gy,
     )
     return (f"{100 * statistics.covered_share:.0f} %", *("–" if dose is None else f"{dose:.2f}" for dose in doses))
-
-
-def _placed(row: tuple[str, ...], widths: list[int]) -> list[str]:
-    return [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]

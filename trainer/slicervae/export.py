@@ -36,12 +36,13 @@ def export(
     version: str = "1.0.0",
     is_demonstration: bool = False,
     cache: Path | None = None,
+    stored_as: torch.dtype = torch.float32,
 ) -> Manifest:
     """Write the best weights of a run as the bundle ``out`` and return its manifest.
 
     The figures in it are those on the validation patients, or on the training patients, and named so, when none were
-    kept aside; ``cache`` is the folder of prepared images, None this user's own. Raises UserError for a run without a
-    finished epoch.
+    kept aside; ``cache`` is the folder of prepared images, None this user's own; ``stored_as`` is as in
+    ``core.bundle.write_bundle``. Raises UserError for a run without a finished epoch.
     """
     folder = RunFolder(run)
     if not folder.exists:
@@ -82,7 +83,7 @@ def export(
         quality={f"{judged_on} mse": figures.mse, f"{judged_on} ms-ssim": figures.ms_ssim},
     )
     card = _card(manifest, recipe, record, figures, judged_on)
-    return write_bundle(out, manifest, network, card=card, preview=_preview(network))
+    return write_bundle(out, manifest, network, card=card, preview=_preview(network), stored_as=stored_as)
 
 
 def _preview(network: Network) -> bytes:

@@ -125,7 +125,7 @@ def learning_curve(rows: Sequence[Mapping[str, float]]) -> bytes:
 def dvh_curves(curves: Mapping[str, Curve]) -> bytes:
     """Cumulative dose–volume histograms: the share of each structure that receives at least a dose."""
     figure, axis = plt.subplots(figsize=(8, 4.5))
-    colours = [*plt.get_cmap("tab10").colors, *plt.get_cmap("Set2").colors]
+    colours = [*(plt.get_cmap("tab10")(n) for n in range(10)), *(plt.get_cmap("Set2")(n) for n in range(8))]
     for index, (name, curve) in enumerate(curves.items()):
         share = 100 * curve.volume_cm3 / curve.volume_cm3[0]
         axis.plot(curve.dose_gy, share, label=name, color=colours[index % len(colours)], linewidth=1.6)

@@ -197,7 +197,7 @@ def test_targets_compare_means_over_seeds():
         _outcome("vae50", 0.010, kl=9.0, kl_growth=1.2),
         _outcome("vae50", 0.014, seed=1, kl=9.0, kl_growth=1.6),
         _outcome("vqvae_adpt", 0.003, usage=0.95, perplexity=12.0),
-        _outcome("svae16x16x32", 0.015, kl=90.0, kl_growth=1.1),
+        _outcome("svae16x16x32", 0.015, kl=90.0, kl_growth=1.9, loss_fell=True),
         Outcome(Trial("vae8192", "mr", 64, 2), "the kl term is no longer a number at step 7"),
     ]
     rows = {figure.what: figure for figure in targets(outcomes)}
@@ -208,7 +208,7 @@ def test_targets_compare_means_over_seeds():
     assert rows["brain MR (FLAIR): codebook usage of vqvae_adpt"].is_met
     assert not any("vae8192" in what for what in rows)
     assert (rows["trainings that diverged"].value, rows["trainings that diverged"].is_met) == (1, False)
-    growth = rows["largest growth of KL in the last third of a training"]
+    growth = rows["largest growth of KL in the last third of a training, of those whose loss did not fall in it"]
     assert (growth.value, growth.is_met) == (1.6, False)
 
 

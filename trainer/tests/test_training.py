@@ -100,7 +100,7 @@ def test_a_cancelled_run_goes_on_bit_for_bit(mr_cohort, uninterrupted, tmp_path,
     ("how", "sign"),
     [
         (signal.SIGINT, "metrics.csv"),
-        (signal.SIGKILL, "recipe.yaml"),
+        (signal.SIGKILL, "run.json"),
         (signal.SIGKILL, "tensorboard"),
         (signal.SIGKILL, "metrics.csv"),
     ],

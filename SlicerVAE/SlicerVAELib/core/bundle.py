@@ -1,7 +1,7 @@
 """Model bundles on disk: a folder of data that is checked when it is read and can't run anything.
 
 bundle.json describes the model, weights.safetensors holds its arrays, card.md tells a person what it is, preview.png
-shows it. Nothing in a bundle is executed or unpickled.
+shows it. What it may gain later is in ``core.bundle_parts``. Nothing in a bundle is executed or unpickled.
 """
 
 import contextlib
@@ -20,13 +20,22 @@ from .networks import Network, build
 from .records import from_data, to_data
 
 
-def write_bundle(folder: Path, manifest: Manifest, network: Network, *, card: str, preview: bytes) -> Manifest:
+def write_bundle(
+    folder: Path,
+    manifest: Manifest,
+    network: Network,
+    *,
+    card: str,
+    preview: bytes,
+    stored_as: torch.dtype = torch.float32,
+) -> Manifest:
     """Write a bundle as the new folder ``folder`` and return its sealed manifest.
 
-    The folder appears whole or not at all. Raises UserError when it exists already, can't be written, or would be
-    refused when it is read.
+    ``stored_as`` torch.float16 halves its size; the network computes in single precision all the same. The
+    folder appears whole or not at all. Raises UserError when it exists already, can't be written, or would be refused
+    when it is read.
     """
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    weights = {name: _stored(tensor, stored_as) for name, tensor in network.state_dict().items()}
     contents = {WEIGHTS: safetensors.torch.save(weights), CARD: card.encode("utf-8"), PREVIEW: preview}
     sealed = manifest.sealed({name: record_of(content) for name, content in contents.items()})
     contents[MANIFEST] = sealed.to_json().encode("utf-8")
@@ -44,6 +53,11 @@ def write_bundle(folder: Path, manifest: Manifest, network: Network, *, card: st
             f"The bundle {folder} can't be written ({reason}); free space or choose another place."
         ) from None
     return sealed
+
+
+def _stored(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A weight as it is written: of ``dtype``, unless it counts something."""
+    return tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
 
 
 @contextlib.contextmanager

@@ -8,13 +8,16 @@ from .errors import UserError
 from .planes import Plane, extents_mm, own_slices
 from .volume import Modality, Volume
 
+PHANTOM = "Phantom thorax"  # how the series of ``slicervae phantom`` describe themselves
+
 
 @dataclasses.dataclass(frozen=True)
 class Declaration:
     """What a bundle says of the images it was made for.
 
     ``field_of_view_mm`` is the side of the square the model sees, ``slice_step_mm`` the smallest and largest distance
-    of slices in the training data, which lie in ``plane``. ``intended_use`` is a sentence for the person.
+    of slices in the training data, which lie in ``plane``. ``intended_use`` is a sentence for the person. A
+    demonstration was trained on phantoms.
     """
 
     modality: Modality
@@ -28,10 +31,11 @@ class Declaration:
     plane: Plane = "axial"
 
 
-def check(volume: Volume, declaration: Declaration, model: str) -> tuple[str, ...]:
+def check(volume: Volume, declaration: Declaration, model: str, *, override: bool = False) -> tuple[str, ...]:
     """Refuse what the model must not see, and return a sentence for each thing that is doubtful.
 
-    Raises UserError for a dose, another modality, or values that are not numbers.
+    Raises UserError for a dose, another modality, or values that are not numbers; and without an ``override`` for a
+    demonstration that is to look at a patient.
     """
     name = volume.source.name or "The input"
     if volume.modality is Modality.DOSE:
@@ -47,13 +51,18 @@ def check(volume: Volume, declaration: Declaration, model: str) -> tuple[str, ..
         if invalid:
             values = "1 value that is not a number" if invalid == 1 else f"{invalid:,} values that are not numbers"
             raise UserError(f"{name} holds {values} (NaN or infinite); correct the image and try again.")
+    if declaration.is_demonstration and volume.source.description != PHANTOM and not override:
+        raise UserError(
+            f"{model} is a demonstration that has seen phantoms only, and {name} is none; train a model on patients of "
+            "your own with 'slicervae fit', or override this, which every result will tell."
+        )
     return tuple(_doubts(volume, declaration, name, model))
 
 
 def _doubts(volume: Volume, declaration: Declaration, name: str, model: str) -> list[str]:
     doubts = []
-    if declaration.is_demonstration:
-        doubts.append(f"{model} is a demonstration; its results mean nothing for a patient.")
+    if declaration.is_demonstration and volume.source.description != PHANTOM:
+        doubts.append(f"{model} is a demonstration that has seen phantoms only; its results mean nothing for {name}.")
     if volume.modality is Modality.UNKNOWN:
         doubts.append(f"{name} does not say what it is; it was taken for {_article(declaration.modality)} image.")
     elif volume.modality_is_inferred:

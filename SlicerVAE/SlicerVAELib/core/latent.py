@@ -40,7 +40,7 @@ class Latent:
 
     @property
     def similarity(self) -> tuple[str, ...]:
-        """What the likeness of two images can be measured with, the default first; see ``core.similarity``."""
+        """What the likeness of two images can be measured with, the default first; see ``core.measures``."""
         return {
             "gaussian": ("kl", "reverse-kl", "symmetric-kl"),
             "codes": ("code-histogram", "pre-quantisation"),

@@ -7,32 +7,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from .. import __version__
-from .anomaly import Evidence, method_named, slice_scores, smooth
+from .anomaly import Evidence, Model, slice_scores
+from .anomaly.choice import AUTO, choose
+from .anomaly.maps import make_maps
+from .anomaly.registry import method_named
 from .bundle import load_network
 from .declaration import check
+from .encode import encode_slices
 from .engine import (
+    DecodeRequest,
+    EncodedVolume,
+    EncodeRequest,
     EngineInfo,
     Hardware,
+    LatentsRequest,
     Provenance,
     Reconstruction,
     ReconstructRequest,
+    SliceLatents,
     Synthesis,
     SynthesizeRequest,
 )
 from .errors import UserError
-from .latent import Latent
 from .manifest import Manifest, read_manifest
 from .networks import Network
 from .outputs import check_outputs, on_input_grid, outputs_of
 from .placement import Placement, available_devices, free_memory, is_out_of_memory
-from .preprocessing import HounsfieldWindow
-from .progress import Cancel, Listener, Meter, Progress, ignore
+from .progress import Cancel, Listener, Meter, Progress, ignore, part_of
+from .reconstruction import noise_of_draw, per_slice, reconstruct
 from .records import from_data, to_data
+from .result_notes import on_demonstration, on_the_draw, on_what_is_left_out, override_told, what_is_decoded
+from .slice_latents import checked_latents, latents_at
 from .stack import prepare, slices_of
-from .synthesis import draw_latents, draw_noise
+from .synthesis_images import decode_draws, window_of
+from .synthesis_notes import notices_of_draws, notices_of_pictures, parameters_of_draws
+from .synthesis_parts import prior_of
+from .synthesis_path import along, check_path
 
 SOFTWARE = f"SlicerVAE {__version__}"
 
@@ -57,12 +71,14 @@ class LocalEngine:
         clock = _Clock()
         request = from_data(ReconstructRequest, to_data(request), "The request")
         check_outputs(request.outputs)
-        method = method_named(request.anomaly.method)
+        if request.anomaly.method != AUTO:
+            method_named(request.anomaly.method)
         with clock.part("model"):
             manifest = read_manifest(request.bundle)
             # Before the weights are loaded: a wrong input is told at once.
-            warnings = check(request.volume, manifest.declaration, manifest.title)
+            warnings = check(request.volume, manifest.declaration, manifest.title, override=request.override)
             placement = self._place(request.bundle, manifest, request.hardware)
+            choice = choose(request, placement.network, manifest) if "anomaly" in request.outputs else None
         progress(Progress(0.02, "preparing the volume"))
         name = request.volume.source.name or "The input"
         enough_memory = functools.partial(_enough_memory, f"{name} needs", "crop it first")
@@ -71,41 +87,55 @@ class LocalEngine:
         cancel.check()
         images = stack.images
         latent = placement.network.latent
+        middle = 0.1 + 0.7 / (1 + choice.method.passes if choice else 1)
         with clock.part("network"), enough_memory():
-            noise = _noise(request.sample_seed, len(images), latent)
-            meter = Meter(progress, "reconstructing", len(images), start=0.1, end=0.8)
-            decoded, divergence = _reconstruct(placement, images, noise, meter, cancel)
+            noise = noise_of_draw(request.sample_seed, len(images), latent)
+            meter = Meter(progress, "reconstructing", len(images), start=0.1, end=middle)
+            decoded, divergence = reconstruct(placement, images, noise, meter, cancel)
             reconstructions = slices_of(decoded)
         with clock.part("maps"), enough_memory():
-            progress(Progress(0.8, "mapping"))
-            pictures = manifest.preprocessing.image_channels
-            evidence = Evidence(stack.pixels[:, :pictures], reconstructions[:, :pictures], manifest.noise_variance)
-            scores = slice_scores(evidence, _per_slice(divergence, len(reconstructions)))
+            progress(Progress(middle, "mapping"))
+            pictures, variance = manifest.preprocessing.image_channels, manifest.noise_variance
+            evidence = Evidence(stack.pixels[:, :pictures], reconstructions[:, :pictures], variance)
+            scores = slice_scores(evidence, per_slice(divergence, len(reconstructions)))
             anomaly = None
-            if "anomaly" in request.outputs:
-                sigma = request.anomaly.smoothing_mm / manifest.preprocessing.spacing_mm
-                anomaly = smooth(method.map(evidence), sigma)
+            if choice:
+                listener = part_of(progress, middle, 0.8)
+                model = Model(placement, images, pictures, variance, listener, cancel, choice.code_prior)
+                anomaly = make_maps(
+                    choice, request.anomaly, evidence, model, stack, request.volume, manifest.preprocessing
+                )
         cancel.check()
         with clock.part("resample to input"), enough_memory():
             progress(Progress(0.85, "returning to the input's grid"))
-            outputs = outputs_of(request.outputs, stack, reconstructions, anomaly, manifest.preprocessing)
+            maps = anomaly.outputs if anomaly else []
+            outputs = outputs_of(request.outputs, stack, reconstructions, maps, manifest.preprocessing)
             arrays = on_input_grid(stack, outputs, cancel)
         progress(Progress(1.0, "done", 0.0))
         parameters = {
-            "anomaly method": request.anomaly.method,
-            "smoothing in mm": f"{request.anomaly.smoothing_mm:g}",
-            "reconstruction of": _what_is_decoded(latent, request.sample_seed),
+            **(choice.parameters(request.anomaly) if choice else {}),
+            "reconstruction of": what_is_decoded(latent, request.sample_seed),
             "batch size": str(placement.batch_size),
+            **override_told(request.override),
         }
         return Reconstruction(
             arrays=arrays,
-            anomaly_unit=method.unit,
+            anomaly_unit=choice.unit if choice else "",
             window=stack.window,
             slice_scores=tuple(scores.tolist()),
             slice_positions_mm=stack.positions_mm(),
             timings=clock.seconds,
-            notices=(*warnings, *_on_the_draw(latent, request.sample_seed, manifest.title), *placement.notices),
+            notices=(
+                *on_demonstration(manifest),
+                *warnings,
+                *on_the_draw(latent, request.sample_seed, manifest.title),
+                *(anomaly.notices if anomaly else ()),
+                *placement.notices,
+            ),
             provenance=_provenance(manifest, placement, parameters, warnings),
+            anomaly_is_signed=choice.is_signed if choice else False,
+            slice_map_scores=anomaly.slice_scores if anomaly else (),
+            patient_p_value=anomaly.patient_p_value if anomaly else None,
         )
 
     def synthesize(
@@ -118,26 +148,85 @@ class LocalEngine:
             manifest = read_manifest(request.bundle)
             placement = self._place(request.bundle, manifest, request.hardware)
         with clock.part("network"), _enough_memory(f"{request.count:,} slices need", "ask for fewer"):
-            latent = placement.network.latent
-            latents = draw_latents(placement.network, request.count, seed=request.seed, temperature=request.temperature)
-            meter = Meter(progress, "drawing", request.count)
-            (images,) = placement.run(
-                lambda net, z: (net.decode(z)[:, :1],), latents, meter=meter, cancel=cancel or Cancel()
+            network, cancel = placement.network, cancel or Cancel()
+            prior = prior_of(request.prior, network, request.bundle, manifest)
+            if request.path is not None:
+                check_path(request.count, network.latent, manifest.title)
+            meter = Meter(progress, "drawing", request.count, end=0.5)
+            latents = prior.draw(
+                request.count, seed=request.seed, temperature=request.temperature, meter=meter, cancel=cancel
             )
-            pixels = slices_of(images)[:, 0].contiguous()
-        intensity = manifest.preprocessing.intensity
-        # MR has no units: only a window that is the same for every volume can be undone without one.
-        window = (intensity.lower, intensity.upper) if isinstance(intensity, HounsfieldWindow) else (0.0, 1.0)
-        parameters = {"seed": str(request.seed), "prior": _prior_in_words(latent)}
-        if latent.kind == "gaussian":
-            parameters["temperature"] = f"{request.temperature:g}"
-        return Synthesis(
-            images=pixels.mul_(window[1] - window[0]).add_(window[0]).numpy(),
-            spacing_mm=manifest.preprocessing.spacing_mm,
-            window=window,
-            timings=clock.seconds,
-            notices=(*_on_the_samples(manifest, latent, request.temperature), *placement.notices),
-            provenance=_provenance(manifest, placement, parameters, ()),
+            if request.path is not None:
+                latents = along(latents, request.path)
+            meter = Meter(progress, "decoding", len(latents), start=0.5)
+            pixels, structures = decode_draws(placement, latents, manifest.preprocessing, meter, cancel)
+        notices, parameters = notices_of_draws(prior, request, manifest), parameters_of_draws(prior, request)
+        return _synthesis(latents, pixels, structures, manifest, placement, notices, parameters, clock.seconds)
+
+    def decode(self, request: DecodeRequest, progress: Listener = ignore, cancel: Cancel | None = None) -> Synthesis:
+        """Decode given latents; see DecodeRequest."""
+        clock = _Clock()
+        request = from_data(DecodeRequest, to_data(request), "The request")
+        with clock.part("model"):
+            manifest = read_manifest(request.bundle)
+            placement = self._place(request.bundle, manifest, request.hardware)
+        latents = checked_latents(request.latents, placement.network.latent, manifest.title)
+        parameters = {"latents": "given"}
+        if request.path is not None:
+            check_path(len(latents), placement.network.latent, manifest.title)
+            parameters["path"] = f"{request.path.shape}, {request.path.steps} steps between {len(latents)} latents"
+            latents = along(latents, request.path)
+        with clock.part("network"), _enough_memory(f"{len(latents):,} slices need", "ask for fewer"):
+            meter = Meter(progress, "decoding", len(latents))
+            pixels, structures = decode_draws(placement, latents, manifest.preprocessing, meter, cancel or Cancel())
+        notices = notices_of_pictures(manifest)
+        return _synthesis(latents, pixels, structures, manifest, placement, notices, parameters, clock.seconds)
+
+    def latents(
+        self, request: LatentsRequest, progress: Listener = ignore, cancel: Cancel | None = None
+    ) -> SliceLatents:
+        """The latents of some of a volume's slices; see LatentsRequest."""
+        request = from_data(LatentsRequest, to_data(request), "The request")
+        manifest = read_manifest(request.bundle)
+        warnings = check(request.volume, manifest.declaration, manifest.title, override=request.override)
+        placement = self._place(request.bundle, manifest, request.hardware)
+        with _enough_memory(f"{request.volume.source.name or 'The input'} needs", "crop it first"):
+            latents, positions_mm = latents_at(
+                request.volume, request.positions_mm, manifest.preprocessing, placement, progress, cancel or Cancel()
+            )
+        return SliceLatents(
+            latents=latents,
+            positions_mm=positions_mm,
+            notices=(*warnings, *placement.notices),
+            provenance=_provenance(manifest, placement, override_told(request.override), warnings),
+        )
+
+    def encode(
+        self, request: EncodeRequest, progress: Listener = ignore, cancel: Cancel | None = None
+    ) -> EncodedVolume:
+        """Encode a volume's slices; see EncodeRequest."""
+        request = from_data(EncodeRequest, to_data(request), "The request")
+        manifest = read_manifest(request.bundle)
+        warnings = check(request.volume, manifest.declaration, manifest.title, override=request.override)
+        placement = self._place(request.bundle, manifest, request.hardware)
+        with _enough_memory(f"{request.volume.source.name or 'The input'} needs", "crop it first"):
+            found = encode_slices(request.volume, manifest, placement, progress, cancel or Cancel())
+        progress(Progress(1.0, "done", 0.0))
+        return EncodedVolume(
+            mean=found.mean,
+            log_variance=found.log_variance,
+            positions_mm=found.positions_mm,
+            position_origin=found.origin.landmark,
+            slice_positions_mm=found.slice_positions_mm,
+            body_share=found.body_share,
+            latent_kind=found.latent_kind,
+            notices=(*warnings, *on_what_is_left_out(found.left_out), *placement.notices),
+            provenance=_provenance(
+                manifest,
+                placement,
+                {"batch size": str(placement.batch_size), **override_told(request.override)},
+                warnings,
+            ),
         )
 
     def close(self) -> None:
@@ -150,67 +239,27 @@ class LocalEngine:
         return Placement.of(self._warm[2], hardware)
 
 
-def _noise(seed: int | None, count: int, latent: Latent) -> torch.Tensor | None:
-    """ε of one draw from each posterior, made before batching so that it does not depend on it."""
-    return None if seed is None or latent.kind != "gaussian" else draw_noise(latent, count, seed=seed)
-
-
-def _reconstruct(
-    placement: Placement, images: torch.Tensor, noise: torch.Tensor | None, meter: Meter, cancel: Cancel
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Reconstructions of the images, of their shape, and the divergence of each encoding, (N,)."""
-
-    def of_mean(network: Network, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        encoding = network.encode(images)
-        return network.decode(encoding.mode), encoding.divergence()
-
-    def of_draw(network: Network, images: torch.Tensor, epsilon: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        encoding = network.encode(images)
-        return network.decode(encoding.draw(epsilon)), encoding.divergence()
-
-    if noise is None:
-        reconstructions, divergence = placement.run(of_mean, images, meter=meter, cancel=cancel)
-    else:
-        reconstructions, divergence = placement.run(of_draw, images, noise, meter=meter, cancel=cancel)
-    return reconstructions, divergence
-
-
-def _per_slice(divergence: torch.Tensor, slices: int) -> torch.Tensor:
-    """The divergence of each slice, (slices,); those of a cube share its own, so that their scores sum to its score."""
-    of_each = slices // len(divergence)
-    return divergence.repeat_interleave(of_each) / of_each
-
-
-def _what_is_decoded(latent: Latent, seed: int | None) -> str:
-    if latent.kind != "gaussian":
-        return {"codes": "codes", "point": "latents"}[latent.kind]
-    return "posterior mean" if seed is None else f"draw {seed}"
-
-
-def _on_the_draw(latent: Latent, seed: int | None, model: str) -> list[str]:
-    if seed is None or latent.kind == "gaussian":
-        return []
-    has = "codes" if latent.kind == "codes" else "latents without a posterior"
-    return [f"{model} has {has}, in which nothing is random; the seed of the draw had no effect."]
-
-
-def _prior_in_words(latent: Latent) -> str:
-    if latent.kind == "codes":
-        return "uniform codes"
-    return "N(0, I)" if latent.prior_variance == 1 else f"N(0, {latent.prior_variance:g} I)"
-
-
-def _on_the_samples(manifest: Manifest, latent: Latent, temperature: float) -> list[str]:
-    notices = []
-    if latent.kind == "codes" and temperature != 1:
-        notices.append("Uniform codes have no temperature; it had no effect.")
-    if manifest.preprocessing.dimensions == 3:
-        depth = manifest.preprocessing.size
-        notices.append(f"{manifest.title} makes cubes of {depth} slices, which are given one after another.")
-    if manifest.preprocessing.image_channels > 1:
-        shown = manifest.preprocessing.channels[0]
-        notices.append(f"{manifest.title} makes several images of each slice; given is '{shown}', the first.")
-    return notices
+def _synthesis(
+    latents: torch.Tensor,
+    pixels: torch.Tensor,
+    structures: dict[str, np.ndarray],
+    manifest: Manifest,
+    placement: Placement,
+    notices: list[str],
+    parameters: dict[str, str],
+    timings: dict[str, float],
+) -> Synthesis:
+    low, high = window_of(manifest.preprocessing)
+    return Synthesis(
+        images=pixels.mul_(high - low).add_(low).numpy(),
+        spacing_mm=manifest.preprocessing.spacing_mm,
+        window=(low, high),
+        timings=timings,
+        notices=(*on_demonstration(manifest), *notices, *placement.notices),
+        provenance=_provenance(manifest, placement, parameters, ()),
+        structures=structures,
+        latents=None if placement.network.latent.kind == "codes" else latents.numpy(),
+    )
 
 
 def _provenance(

@@ -62,6 +62,13 @@ class Manifest:
         """Name and version, as a person is told them."""
         return f"{self.name} {self.version}"
 
+    @property
+    def encoder_checksum(self) -> str:
+        """SHA-256 of what posteriors depend on: network, weights and preprocessing. Whatever else is put into a bundle
+        later, a calibration or a prior, leaves it as it is."""
+        weights = self.files[WEIGHTS].sha256
+        return _checksum({"network": to_data(self.network), "weights": weights, "images": to_data(self.preprocessing)})
+
     def sealed(self, files: dict[str, FileRecord]) -> "Manifest":
         """The manifest with its files' records and its own checksum."""
         complete = dataclasses.replace(self, files=files, checksum="")
@@ -98,7 +105,7 @@ def read_manifest(bundle: Path) -> Manifest:
     if data.get("checksum") != checksum:
         raise UserError(f"{path} was changed after it was exported (its checksum is wrong); get the bundle again.")
     manifest = from_data(Manifest, data, str(path))
-    for name in FILES:
+    for name in dict.fromkeys((*FILES, *manifest.files)):
         _check_size(bundle, name, manifest.files.get(name))
     for name in (CARD, PREVIEW):
         check_file(bundle, manifest, name)
@@ -134,7 +141,7 @@ def _check_is_bundle(bundle: Path) -> None:
 
 def _check_size(bundle: Path, name: str, record: FileRecord | None) -> None:
     path = bundle / name
-    if record is None or not path.is_file():
+    if record is None or Path(name).name != name or not path.is_file():
         raise UserError(f"{bundle} lacks its file {name}; get or export the bundle again.")
     if path.stat().st_size != record.bytes:
         raise UserError(

@@ -1,7 +1,7 @@
 """What a model made of a volume, as named arrays on the volume's own grid."""
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -12,16 +12,18 @@ from .progress import Cancel
 from .stack import Stack
 
 OUTPUTS = ("reconstruction", "residual", "anomaly", "structures")
-NOT_SEEN_RESIDUAL, NOT_SEEN_ANOMALY, NOT_SEEN_STRUCTURE = 0.0, -1.0, 0.0
+NOT_SEEN_RESIDUAL, NOT_SEEN_STRUCTURE = 0.0, 0.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Output:
-    """``pixels`` (N, H, W) in the model's space, in their final unit, and what stands where the model saw nothing."""
+    """``pixels`` (N, H, W) in the model's space, in their final unit, and what stands where the model saw nothing, or
+    where ``looked_at`` (K, J, I), on the input's grid, is False."""
 
     name: str
     pixels: torch.Tensor
     fill: float
+    looked_at: np.ndarray | None = None
 
 
 def check_outputs(wanted: Collection[str]) -> None:
@@ -40,11 +42,11 @@ def outputs_of(
     wanted: Collection[str],
     stack: Stack,
     reconstructions: torch.Tensor,
-    anomaly: torch.Tensor | None,
+    anomaly: Sequence[Output],
     preprocessing: Preprocessing,
 ) -> Iterator[Output]:
-    """The wanted outputs of ``reconstructions`` (N, C, H, W) in [0, 1], which are used up; ``anomaly`` is the finished
-    map (N, H, W).
+    """The wanted outputs of ``reconstructions`` (N, C, H, W) in [0, 1], which are used up; ``anomaly`` are the finished
+    maps.
 
     Images come in the input's units, each channel in those of its own image; structures as probabilities.
     """
@@ -53,8 +55,7 @@ def outputs_of(
         for index, (low, high) in windows:
             residual = (stack.pixels[:, index] - reconstructions[:, index]).mul_(high - low)
             yield Output(channel_output("residual", index, preprocessing), residual, NOT_SEEN_RESIDUAL)
-    if anomaly is not None:
-        yield Output("anomaly", anomaly, NOT_SEEN_ANOMALY)
+    yield from anomaly
     if "structures" in wanted:
         for index, name in enumerate(preprocessing.structures, start=len(windows)):
             yield Output(f"structure {name}", reconstructions[:, index], NOT_SEEN_STRUCTURE)
@@ -69,6 +70,9 @@ def on_input_grid(stack: Stack, outputs: Iterator[Output], cancel: Cancel) -> di
     arrays = {}
     for output in outputs:
         cancel.check()
-        arrays[output.name] = stack.to_source(output.pixels, fill=output.fill)
+        array = stack.to_source(output.pixels, fill=output.fill)
+        if output.looked_at is not None:
+            array[~output.looked_at] = output.fill
+        arrays[output.name] = array
     arrays["field_of_view"] = stack.seen().astype(np.uint8)
     return arrays

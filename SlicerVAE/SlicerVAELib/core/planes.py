@@ -33,7 +33,19 @@ def extents_mm(geometry: Geometry, plane: Plane, counts: np.ndarray | None = Non
     return np.abs(directions(plane).T @ geometry.ijk_to_ras[:3, :3]) @ voxels
 
 
+def range_mm(geometry: Geometry, plane: Plane) -> tuple[float, float]:
+    """Where a grid begins and ends along the direction of the slices, in LPS mm."""
+    middle = float(directions(plane)[:, 2] @ geometry.centre)
+    half = float(extents_mm(geometry, plane)[2]) / 2
+    return middle - half, middle + half
+
+
 def own_slices(geometry: Geometry, plane: Plane) -> tuple[float, int]:
     """Distance in mm and number of the grid's own slices that lie nearest to that plane."""
-    axis = int(np.abs(directions(plane)[:, 2] @ geometry.directions).argmax())
-    return float(geometry.spacing[axis]), geometry.shape[2 - axis]
+    axis = slice_axis(geometry, plane)
+    return float(geometry.spacing[2 - axis]), geometry.shape[axis]
+
+
+def slice_axis(geometry: Geometry, plane: Plane) -> int:
+    """The axis of the array (K, J, I) along which the grid's own slices nearest to that plane follow each other."""
+    return 2 - int(np.abs(directions(plane)[:, 2] @ geometry.directions).argmax())

@@ -90,13 +90,22 @@ def prepare(volume: Volume, preprocessing: Preprocessing) -> Stack:
         pixels[:, index] = resample(array, volume.geometry, grid, fill=0.0, transform=_normalising(low, high))
     body = None
     if preprocessing.body_only:
-        low, high = windows[0]
-        body = body_of(volume.array, volume.geometry, tissue_threshold(volume.modality, low, high), outside=low)
+        body = _found_body(volume, windows[0])
         pixels[:, : preprocessing.image_channels] *= _body_on(body, grid)[:, None]
     if masks:
         classes = one_class_per_pixel(masks, volume.geometry, grid)
         pixels[:, preprocessing.image_channels :] = classes.movedim(0, 1)
     return Stack(pixels, grid, volume.geometry, windows, preprocessing.depth == "cube", body)
+
+
+def body_in(stack: Stack, volume: Volume) -> tuple[np.ndarray, Geometry]:
+    """The body's mask in the volume that became the stack, and the mask's grid; see ``core.body.body_of``."""
+    return stack.body or _found_body(volume, stack.window)
+
+
+def _found_body(volume: Volume, window: tuple[float, float]) -> tuple[np.ndarray, Geometry]:
+    low, high = window
+    return body_of(volume.array, volume.geometry, tissue_threshold(volume.modality, low, high), outside=low)
 
 
 def slices_of(images: torch.Tensor) -> torch.Tensor:

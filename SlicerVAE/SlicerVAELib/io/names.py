@@ -1,5 +1,6 @@
-"""Names of structures."""
+"""Names of structures and files."""
 
+import re
 from collections.abc import Container
 
 
@@ -10,3 +11,8 @@ def unused(name: str, taken: Container[str]) -> str:
         number += 1
         candidate = f"{name} ({number})"
     return candidate
+
+
+def file_name(text: str) -> str:
+    """A name, which may hold a structure's or a patient's, as that of a file on any system."""
+    return re.sub(r"[^\w .()+-]", "_", text)

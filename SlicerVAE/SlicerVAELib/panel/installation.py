@@ -1,7 +1,8 @@
 """The packages that the model's process needs, in Slicer's own Python: what is missing, and getting it.
 
 PyTorch comes through the PyTorch extension, which knows the graphics card, everything else through pip and from
-Resources/requirements.txt. Nothing is looked up on a network or installed unless ``install`` is called.
+Resources/requirements.txt; or all of it from a folder of wheels. Nothing is looked up on a network or installed unless
+``install`` or ``install_from`` is called.
 """
 
 import importlib
@@ -14,6 +15,7 @@ import slicer.util
 
 from ..core.errors import Cancelled, UserError
 from .interpreter import configured_python
+from .wheel_folder import check_wheels
 
 TORCH_VERSIONS = ">=2.4"
 
@@ -38,6 +40,21 @@ class SlicerPackages:
         wanted = [line for line in self._lines() if not _is_met(line)]
         if wanted:
             _install_with_pip(wanted)
+        importlib.invalidate_caches()
+
+    def install_from(self, folder: Path) -> None:
+        """Install what is missing from a folder of wheels, without a network; raises as ``install``."""
+        check_wheels(folder)
+        torch = [f"torch{TORCH_VERSIONS}"] if "PyTorch" in self.missing() else []
+        wanted = [*torch, *(line for line in self._lines() if not _is_met(line))]
+        _confirm(wanted, f" from {folder}")
+        try:
+            slicer.util.pip_install(["--no-index", "--find-links", str(folder), "--only-binary", ":all:", *wanted])
+        except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
+            raise UserError(
+                f"{', '.join(wanted)} could not be installed from {folder}; make the folder for this system and this "
+                "Python, as the installation guide tells."
+            ) from error
         importlib.invalidate_caches()
 
     def _lines(self) -> list[str]:
@@ -80,9 +97,7 @@ def _install_torch() -> None:
 
 
 def _install_with_pip(requirements: list[str]) -> None:
-    question = f"SlicerVAE needs {', '.join(requirements)}. Install into Slicer's Python?"
-    if not slicer.util.confirmOkCancelDisplay(question, "SlicerVAE"):
-        raise Cancelled
+    _confirm(requirements)
     try:
         _pip_install(requirements)
     except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
@@ -90,6 +105,12 @@ def _install_with_pip(requirements: list[str]) -> None:
             f"{', '.join(requirements)} could not be installed; check the network and the free disk space, and try "
             "again."
         ) from error
+
+
+def _confirm(requirements: list[str], place: str = "") -> None:
+    question = f"SlicerVAE needs {', '.join(requirements)}. Install into Slicer's Python{place}?"
+    if not slicer.util.confirmOkCancelDisplay(question, "SlicerVAE"):
+        raise Cancelled
 
 
 def _pip_install(requirements: list[str]) -> None:

@@ -1,32 +1,22 @@
-"""What the presenter needs of the outside: a window, somebody who computes, an installer."""
+"""What the panel needs of the outside: somebody who computes, an installer."""
 
-from typing import Protocol
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
-from ..core.engine import Reconstruction, ReconstructRequest, Synthesis, SynthesizeRequest
 from ..core.errors import Cancelled, UserError
 from ..core.progress import Progress
-from ..scene.jobs import MapNodes
-from ..scene.nodes import VolumeNode
-from .state import PanelState
 
-Request = ReconstructRequest | SynthesizeRequest
-Result = Reconstruction | Synthesis
+if TYPE_CHECKING:  # the worker's messages are not needed to open the panel
+    from ..worker.questions import Request as Question
 
 
-class View(Protocol):
-    """The window's side."""
+@dataclasses.dataclass(frozen=True)
+class InfoRequest:
+    """Ask for EngineInfo."""
 
-    def draw(self, state: PanelState) -> None:
-        """Show the state."""
-        ...
 
-    def show_maps(self, input_volume: VolumeNode, maps: MapNodes) -> None:
-        """Bring new maps into the slice views."""
-        ...
-
-    def show_samples(self, samples: VolumeNode) -> None:
-        """Bring synthetic slices into the slice views."""
-        ...
+Request: TypeAlias = Union[InfoRequest, "Question"]
 
 
 class RunListener(Protocol):
@@ -36,8 +26,8 @@ class RunListener(Protocol):
         """The request went on."""
         ...
 
-    def finished(self, result: Result) -> None:
-        """The request is answered."""
+    def finished(self, result: Any) -> None:
+        """The request is answered: with what ``core.engine`` gives for it."""
         ...
 
     def failed(self, error: UserError | Cancelled) -> None:
@@ -70,4 +60,8 @@ class Installation(Protocol):
 
     def install(self) -> None:
         """Install it, asking first. Raises UserError when that fails and Cancelled when the person declines."""
+        ...
+
+    def install_from(self, folder: Path) -> None:
+        """Install it from a folder of wheels, without any network; raises as ``install``."""
         ...

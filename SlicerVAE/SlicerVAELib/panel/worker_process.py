@@ -8,13 +8,12 @@ from collections.abc import Callable
 
 import qt
 
-from ..core.engine import EngineInfo, ReconstructRequest
 from ..core.errors import UserError
 from ..worker.arrays import Scratch
 from ..worker.client import worker_arguments, worker_command, worker_environment
 from ..worker.conversation import Conversation, Event, FailedEvent, ProgressEvent, ResultEvent
 from .connections import Connections
-from .ports import Request, RunListener
+from .ports import InfoRequest, Request, RunListener
 
 CANCEL_GRACE_MS = 700
 EXIT_GRACE_MS = 1000
@@ -48,10 +47,7 @@ class WorkerProcess:
         """Send the request, starting the worker if there is none."""
         conversation = self._conversation = self._conversation or Conversation(Scratch.create())
         process = self._process or self._launch(conversation)
-        if isinstance(request, ReconstructRequest):
-            message = conversation.reconstruct(request)
-        else:
-            message = conversation.synthesize(request)
+        message = conversation.info() if isinstance(request, InfoRequest) else conversation.ask(request)
         self._listener, self._run = listener, self._run + 1
         process.write(message)
 
@@ -124,7 +120,7 @@ class WorkerProcess:
             return
         if isinstance(event, ProgressEvent):
             listener.progressed(event.progress)
-        elif isinstance(event, ResultEvent) and not isinstance(event.result, EngineInfo):
+        elif isinstance(event, ResultEvent):
             self._listener = None
             listener.finished(event.result)
         elif isinstance(event, FailedEvent):

@@ -13,6 +13,7 @@ from ..core.volume import Geometry, Modality
 from ..io.export.folders import Exported, export_outputs, export_samples
 from ..io.export.results import ModelOutputs, Samples
 from ..io.export.source import read_source_series
+from .dicom_files import file_of
 from .nodes import VolumeNode
 from .provenance import (
     ANOMALY,
@@ -26,8 +27,6 @@ from .provenance import (
     SOURCE_SERIES,
     provenance_of,
 )
-
-_INSTANCES = "DICOM.instanceUIDs"
 
 
 def export_nodes(
@@ -112,10 +111,9 @@ def _loaded_from(output: VolumeNode) -> Path:
     """A file of the series that the output's input was loaded from."""
     scene = output.GetScene()
     node = scene.GetNodeByID(output.GetAttribute(SOURCE_NODE) or "") if scene else None
-    instances = (node.GetAttribute(_INSTANCES) or "").split() if node is not None else []
-    database = getattr(slicer, "dicomDatabase", None)
-    if instances and database is not None and (path := database.fileForInstance(instances[0])):
-        return Path(path)
+    path = file_of(node) if node is not None else None
+    if path is not None:
+        return path
     raise UserError(
         f"The DICOM files that '{output.GetName()}' refers to are not known; name their folder as the source."
     )

@@ -10,11 +10,12 @@ from collections.abc import Callable
 import numpy as np
 import slicer
 
+from ..core.engine import NOT_SEEN_SIGNED
 from .colors import AddNode, color_table
 from .provenance import ANOMALY, FIELD_OF_VIEW, RESIDUAL
 
 RESIDUAL_SHARE = 0.2  # residuals beyond a fifth of the model's intensity window are shown saturated
-ANOMALY_UPPER = 6.0  # in standard deviations of the model, the unit of the anomaly maps
+ANOMALY_UPPER = 6.0  # in standard deviations of the model, or of healthy patients where the map is calibrated
 
 Window = tuple[float, float]
 Look = Callable[[slicer.vtkMRMLVolumeDisplayNode, AddNode], None]
@@ -53,13 +54,20 @@ class AsResidual:
         display.ApplyThresholdOff()
 
 
-def as_anomaly(display: slicer.vtkMRMLScalarVolumeDisplayNode, add: AddNode) -> None:
-    """Dress an anomaly map: heat, and clear where it is −1, that is where the model saw nothing."""
-    display.SetAndObserveColorNodeID(color_table(display.GetScene(), ANOMALY, add).GetID())
-    _set_window(display, 0.0, ANOMALY_UPPER)
-    display.AutoThresholdOff()
-    display.SetThreshold(0.0, float(np.finfo(np.float32).max))
-    display.ApplyThresholdOn()
+@dataclasses.dataclass(frozen=True)
+class AsAnomaly:
+    """An anomaly map: heat, or diverging colours where it is signed, and clear where the model saw nothing."""
+
+    is_signed: bool
+
+    def __call__(self, display: slicer.vtkMRMLScalarVolumeDisplayNode, add: AddNode) -> None:
+        """Dress ``display``."""
+        colors = RESIDUAL if self.is_signed else ANOMALY
+        display.SetAndObserveColorNodeID(color_table(display.GetScene(), colors, add).GetID())
+        _set_window(display, -ANOMALY_UPPER if self.is_signed else 0.0, ANOMALY_UPPER)
+        display.AutoThresholdOff()
+        display.SetThreshold(NOT_SEEN_SIGNED + 0.5 if self.is_signed else 0.0, float(np.finfo(np.float32).max))
+        display.ApplyThresholdOn()
 
 
 def as_field_of_view(display: slicer.vtkMRMLLabelMapVolumeDisplayNode, add: AddNode) -> None:

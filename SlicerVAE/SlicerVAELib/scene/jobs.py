@@ -8,11 +8,20 @@ when the answer no longer fits.
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import slicer
 
-from ..core.engine import AnomalyOptions, Hardware, Reconstruction, ReconstructRequest, Synthesis, SynthesizeRequest
+from ..core.engine import (
+    AnomalyOptions,
+    DecodeRequest,
+    Hardware,
+    Reconstruction,
+    ReconstructRequest,
+    Synthesis,
+    SynthesizeRequest,
+)
 from . import display
 from .nodes import InputNode, LabelMapNode, SegmentationNode, VolumeNode, check_outputs
 from .outputs import Output, Place, image_of, write
@@ -21,6 +30,7 @@ from .provenance import (
     ANOMALY_UNIT,
     FIELD_OF_VIEW,
     FIELD_OF_VIEW_ROLE,
+    PATIENT_P_VALUE,
     RECONSTRUCTION,
     RESIDUAL,
     SAMPLES,
@@ -29,7 +39,10 @@ from .provenance import (
     attributes_of_source,
 )
 from .segmentations import masks_from_node
+from .synthetic_place import axial_place
 from .volumes import checked_image, volume_from_node
+
+R = TypeVar("R", SynthesizeRequest, DecodeRequest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +92,12 @@ class MapsJob:
         attributes = self._attributes(kind, result)
         if kind == ANOMALY:
             attributes[ANOMALY_UNIT] = result.anomaly_unit
+            if result.patient_p_value is not None:
+                attributes[PATIENT_P_VALUE] = f"{result.patient_p_value:.4g}"
         looks: dict[str, display.Look] = {
             RECONSTRUCTION: display.LikeInput(self.input.node.GetDisplayNode(), result.window),
             RESIDUAL: display.AsResidual(result.window),
-            ANOMALY: display.as_anomaly,
+            ANOMALY: display.AsAnomaly(result.anomaly_is_signed),
         }
         image = image_of(self._checked(result.arrays[kind]).astype(np.float32, copy=False))
         return Output(self._name(kind), image, attributes, looks[kind], self.chosen[kind])
@@ -117,26 +132,22 @@ class MapsJob:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SynthesisJob:
-    """A stack of synthetic slices; see ``prepare_synthesis``."""
+class SynthesisJob(Generic[R]):
+    """A stack of synthetic slices, drawn (see ``prepare_synthesis``) or decoded from latents that a person chose."""
 
-    request: SynthesizeRequest
+    request: R
     scene: slicer.vtkMRMLScene
 
     def publish(self, result: Synthesis) -> VolumeNode:
-        """Add the slices as one volume: axial, centred on the origin, each slice one independent draw."""
-        count, height, width = result.images.shape
-        axes = np.diag([-1.0, -1.0, 1.0]) * result.spacing_mm  # i to the left, j to the back, k to the head
-        ijk_to_ras = np.eye(4)
-        ijk_to_ras[:3, :3] = axes
-        ijk_to_ras[:3, 3] = -axes @ (np.array([width, height, count]) - 1) / 2
+        """Add the slices as one volume: axial, centred on the origin."""
         output = Output(
             f"{result.provenance.bundle_name} {SAMPLES}",
             image_of(result.images.astype(np.float32, copy=False)),
             attributes_of(SAMPLES, result.provenance) | {SYNTHETIC: "1"},
             display.LikeInput(None, result.window),
         )
-        (node,) = write(self.scene, [output], Place.alone(self.scene, ijk_to_ras))
+        place = axial_place(self.scene, result.images.shape, result.spacing_mm)
+        (node,) = write(self.scene, [output], place)
         return node
 
 
@@ -149,13 +160,14 @@ def prepare_maps(
     anomaly: AnomalyOptions | None = None,
     sampleSeed: int | None = None,
     hardware: Hardware | None = None,
+    override: bool = False,
 ) -> MapsJob:
     """Read the input, with its structures where a ``segmentation`` is given, and return a job that makes the outputs
     named in ``chosen``.
 
     ``chosen`` maps "reconstruction", "residual" and "anomaly" to the node to be written, None for a new one; what it
-    doesn't name is not made. Raises UserError for an input that no model can take, and for a node that can't be the
-    output.
+    doesn't name is not made. ``override`` is as in a ReconstructRequest. Raises UserError for an input that no model
+    can take, and for a node that can't be the output.
     """
     node = checked_image(inputVolume)
     check_outputs(chosen.values(), node)
@@ -169,13 +181,21 @@ def prepare_maps(
         anomaly=anomaly or AnomalyOptions(),
         sample_seed=sampleSeed,
         hardware=hardware or Hardware(),
+        override=override,
     )
     return MapsJob(request, InputNode.of(node, volume), dict(chosen))
 
 
 def prepare_synthesis(
-    bundle: Path, count: int, seed: int, *, temperature: float = 1.0, hardware: Hardware | None = None
-) -> SynthesisJob:
-    """Return a job that adds ``count`` synthetic slices to ``slicer.mrmlScene``, the same ones for the same seed."""
-    request = SynthesizeRequest(bundle, count, seed, temperature, hardware or Hardware())
+    bundle: Path,
+    count: int,
+    seed: int,
+    *,
+    temperature: float = 1.0,
+    prior: str = "auto",
+    hardware: Hardware | None = None,
+) -> SynthesisJob[SynthesizeRequest]:
+    """Return a job that adds ``count`` synthetic slices, each an independent draw, to ``slicer.mrmlScene``, the same
+    ones for the same seed."""
+    request = SynthesizeRequest(bundle, count, seed, temperature, hardware or Hardware(), prior)
     return SynthesisJob(request, slicer.mrmlScene)

@@ -2,14 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.engine import AnomalyOptions, Engine, Hardware
-from ..core.progress import Cancel, Listener, ignore
+from ..core.progress import Cancel, Listener, ignore, part_of
 from ..io.export.folders import Exported
+from ..library.neighbours import By
+from ..library.records import PlanFacts
 from .dicom_export import export_nodes
+from .dvh_plots import DvhPlot, Fractionation, plot_dvhs
 from .jobs import MapNodes, MapsJob, prepare_maps, prepare_synthesis
+from .library_addition import AddedPatient, prepare_addition
+from .neighbour_nodes import SimilarPatientNodes, load_similar_patient
 from .nodes import SegmentationNode, VolumeNode
 from .provenance import ANOMALY, RECONSTRUCTION, RESIDUAL
+from .similar_patients import RankedPatients, RankingOptions, prepare_ranking
+
+if TYPE_CHECKING:
+    from ..library.selection import Selection
 
 
 class SceneLogic:
@@ -31,6 +41,7 @@ class SceneLogic:
         segmentation: SegmentationNode | None = None,
         sampleSeed: int | None = None,
         hardware: Hardware | None = None,
+        override: bool = False,
         progress: Listener = ignore,
         cancel: Cancel | None = None,
     ) -> MapNodes:
@@ -38,12 +49,19 @@ class SceneLogic:
 
         New nodes are made where none is given. ``segmentation`` has the structures that some models see, by the names
         that the model gives them; what it is kept as makes no difference, nor does it change. ``sampleSeed`` None
-        decodes the posterior mean, a number one seeded draw. Raises UserError for what a person can mend and Cancelled;
+        decodes the posterior mean, a number one seeded draw. ``override`` lets a demonstration
+        model look at a patient. Raises UserError for what a person can mend and Cancelled;
         the scene is then as it was.
         """
         chosen = {RECONSTRUCTION: outputVolume, RESIDUAL: residualVolume}
         job = prepare_maps(
-            inputVolume, Path(bundle), chosen, segmentation=segmentation, sampleSeed=sampleSeed, hardware=hardware
+            inputVolume,
+            Path(bundle),
+            chosen,
+            segmentation=segmentation,
+            sampleSeed=sampleSeed,
+            hardware=hardware,
+            override=override,
         )
         return self._run(job, progress, cancel)
 
@@ -56,10 +74,12 @@ class SceneLogic:
         segmentation: SegmentationNode | None = None,
         options: AnomalyOptions | None = None,
         hardware: Hardware | None = None,
+        override: bool = False,
         progress: Listener = ignore,
         cancel: Cancel | None = None,
     ) -> MapNodes:
-        """Write the map of what the model can't explain, −1 where it saw nothing; otherwise as ``reconstruct``."""
+        """Write the map of what the model can't explain, marked where it saw nothing (see ``core.engine``); otherwise
+        as ``reconstruct``."""
         job = prepare_maps(
             inputVolume,
             Path(bundle),
@@ -67,6 +87,7 @@ class SceneLogic:
             segmentation=segmentation,
             anomaly=options,
             hardware=hardware,
+            override=override,
         )
         return self._run(job, progress, cancel)
 
@@ -108,6 +129,103 @@ class SceneLogic:
         place = Path(source) if source is not None else None
         return export_nodes(nodes, Path(folder), source=place, threshold=threshold)
 
+    def rankSimilarPatients(
+        self,
+        inputVolume: VolumeNode,
+        library: Path | str,
+        structures: SegmentationNode | None = None,
+        *,
+        bundle: Path | str,
+        count: int = 10,
+        by: By = "kl",
+        filters: "Selection | None" = None,
+        key: Path | str | None = None,
+        hardware: Hardware | None = None,
+        progress: Listener = ignore,
+        cancel: Cancel | None = None,
+    ) -> RankedPatients:
+        """Find the patients of a library who are most like this one, as a table in the scene.
+
+        ``structures`` are needed to rank ``by`` "geometry" or "both"; ``filters`` is a ``library.selection.Selection``.
+        With the file of the site's ``key`` a patient who is in the library too is left out. Raises UserError, with the
+        scene as it was, and Cancelled.
+        """
+        job = prepare_ranking(
+            inputVolume,
+            library,
+            Path(bundle),
+            structures=structures,
+            key=_path(key),
+            options=RankingOptions(count, by, filters),
+            hardware=hardware,
+        )
+        encoded = self._engine.encode(job.request, part_of(progress, 0.0, 0.6), cancel)
+        return job.publish(encoded, part_of(progress, 0.6, 1.0), cancel)
+
+    def loadSimilarPatient(
+        self,
+        ranking: RankedPatients,
+        pseudonym: str,
+        key: Path | str | None = None,
+        *,
+        reason: str,
+        progress: Listener = ignore,
+        cancel: Cancel | None = None,
+    ) -> SimilarPatientNodes:
+        """Load a ranked patient's images, structures and dose beside the query, moved so that the same levels agree.
+
+        The library notes who asked, and the ``reason``. Raises UserError, with the scene as it was, and Cancelled.
+        """
+        return load_similar_patient(ranking, pseudonym, _path(key), reason, progress=progress, cancel=cancel)
+
+    def dvhPlot(
+        self,
+        ranking: RankedPatients,
+        structures: Sequence[str] = (),
+        *,
+        dose: VolumeNode | None = None,
+        equivalent: Fractionation | None = None,
+    ) -> DvhPlot:
+        """Plot the dose–volume histograms of the ranked patients and, with ``dose``, of this one: physical doses, or
+        EQD2 with ``equivalent``. Raises UserError, with the scene as it was."""
+        return plot_dvhs(ranking, structures, dose=dose, equivalent=equivalent)
+
+    def addToLibrary(
+        self,
+        inputVolume: VolumeNode,
+        library: Path | str,
+        segmentation: SegmentationNode | None = None,
+        dose: VolumeNode | None = None,
+        plan: PlanFacts | None = None,
+        *,
+        bundle: Path | str,
+        key: Path | str | None = None,
+        imagesFrom: Path | str | None = None,
+        bodyPart: str | None = None,
+        tags: Sequence[str] = (),
+        hardware: Hardware | None = None,
+        progress: Listener = ignore,
+        cancel: Cancel | None = None,
+    ) -> AddedPatient:
+        """Add the patient of this volume to a library; see ``scene.library_addition.prepare_addition``.
+
+        Raises UserError, with the library as it was, and Cancelled.
+        """
+        job = prepare_addition(
+            inputVolume,
+            library,
+            Path(bundle),
+            segmentation=segmentation,
+            dose=dose,
+            plan=plan,
+            key=_path(key),
+            imagesFrom=imagesFrom,
+            bodyPart=bodyPart,
+            tags=tags,
+            hardware=hardware,
+        )
+        return job.publish(self._engine.encode(job.request, progress, cancel))
+
     def close(self) -> None:
         """Release what the engine holds."""
         self._engine.close()
@@ -115,3 +233,7 @@ class SceneLogic:
     def _run(self, job: MapsJob, progress: Listener, cancel: Cancel | None) -> MapNodes:
         result = self._engine.reconstruct(job.request, progress, cancel)
         return job.publish(result)
+
+
+def _path(given: Path | str | None) -> Path | None:
+    return Path(given) if given is not None else None

@@ -4,7 +4,6 @@ Everything that takes memory or can fail is made before the scene is touched. Wh
 step fails, so that no half result stays and a chosen node keeps what it held.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 
@@ -14,9 +13,10 @@ import vtk
 from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
 from . import hierarchy
+from .additions import Additions, all_or_none
 from .display import Look
 from .nodes import VolumeNode
-from .provenance import KIND, read_attributes, write_attributes
+from .provenance import ANOMALY_UNIT, KIND, read_attributes, write_attributes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Place:
 class Output:
     """One volume to be written: into ``node`` where one was chosen, else into a new node called ``name``.
 
-    ``look`` dresses the display node, unless the chosen node holds an output of the same kind already: then the
-    person may have set its window, and it stays.
+    ``look`` dresses the display node, unless the chosen node holds an output of the same kind and unit already: then
+    the person may have set its window, and it stays.
     """
 
     name: str
@@ -68,50 +68,29 @@ def image_of(array: np.ndarray) -> vtk.vtkImageData:
 
 def write(scene: slicer.vtkMRMLScene, outputs: Sequence[Output], place: Place) -> list[VolumeNode]:
     """Write the outputs at ``place`` and return their nodes, in order."""
-    with contextlib.ExitStack() as undo:
-        writer = _Writer(scene, place, undo)
-        nodes = [writer.write(output) for output in outputs]
-        undo.pop_all()
-    return nodes
+    with all_or_none(scene) as additions:
+        return [write_one(additions, output, place) for output in outputs]
 
 
-class _Writer:
-    """Changes the scene and notes on ``undo`` how each change is taken back."""
-
-    def __init__(self, scene: slicer.vtkMRMLScene, place: Place, undo: contextlib.ExitStack) -> None:
-        self._scene, self._place, self._undo = scene, place, undo
-
-    def write(self, output: Output) -> VolumeNode:
-        node = output.node
-        if node is None:
-            node = self._make(output.node_class)
-            node.SetName(self._scene.GenerateUniqueName(output.name))
-            self._add(node)
-        else:
-            self._undo.callback(_Content.of(node).restore, node)
-        is_redone = node.GetAttribute(KIND) == output.attributes[KIND]
-        node.SetIJKToRASMatrix(_to_matrix(self._place.ijk_to_ras))
-        node.SetAndObserveTransformNodeID(self._place.transform_id or None)
-        node.SetAndObserveImageData(output.image)
-        write_attributes(node, output.attributes)
-        if node.GetDisplayNode() is None:
-            node.SetAndObserveDisplayNodeID(self._add(self._make(output.display_class)).GetID())
-            is_redone = False
-        if not is_redone:
-            output.look(node.GetDisplayNode(), self._add)
-        hierarchy.place(node, self._place.hierarchy_parent)
-        return node
-
-    def _make(self, class_name: str) -> slicer.vtkMRMLNode:
-        node = self._scene.CreateNodeByClass(class_name)
-        node.UnRegister(None)  # CreateNodeByClass hands over a reference that Python does not take
-        return node
-
-    def _add(self, node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
-        added = self._scene.AddNode(node)
-        self._undo.callback(self._scene.RemoveNode, added)
-        self._undo.callback(hierarchy.forget, added)
-        return added
+def write_one(additions: Additions, output: Output, place: Place) -> VolumeNode:
+    """Write one output at ``place``, as a part of what is added in all or not at all, and return its node."""
+    node = output.node
+    if node is None:
+        node = additions.node(output.node_class, output.name)
+    else:
+        additions.undo_with(_Content.of(node).restore, node)
+    is_redone = all(node.GetAttribute(name) == output.attributes.get(name) for name in (KIND, ANOMALY_UNIT))
+    node.SetIJKToRASMatrix(_to_matrix(place.ijk_to_ras))
+    node.SetAndObserveTransformNodeID(place.transform_id or None)
+    node.SetAndObserveImageData(output.image)
+    write_attributes(node, output.attributes)
+    if node.GetDisplayNode() is None:
+        node.SetAndObserveDisplayNodeID(additions.node(output.display_class).GetID())
+        is_redone = False
+    if not is_redone:
+        output.look(node.GetDisplayNode(), additions.add)
+    hierarchy.place(node, place.hierarchy_parent)
+    return node
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ PREFIX = "SlicerVAE."
 KIND = PREFIX + "Kind"
 SYNTHETIC = PREFIX + "Synthetic"
 ANOMALY_UNIT = PREFIX + "AnomalyUnit"
+PATIENT_P_VALUE = PREFIX + "PatientPValue"
 SOURCE_NODE, SOURCE_SERIES = PREFIX + "SourceNodeID", PREFIX + "SourceSeriesUID"
 FIELD_OF_VIEW_ROLE = PREFIX + "fieldOfView"
 

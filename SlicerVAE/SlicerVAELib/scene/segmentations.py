@@ -34,6 +34,7 @@ def masks_from_node(node: slicer.vtkMRMLSegmentationNode | None, volume: Volume)
     to_world = _to_world(node)
     segmentation = node.GetSegmentation()
     kind = _kind(node)
+    names = segment_names(node)
     masks: dict[str, np.ndarray] = {}
     copied = _as_labelmap(segmentation, volume, to_world) if kind == SURFACE else segmentation
     for number in range(segmentation.GetNumberOfSegments()):
@@ -44,10 +45,20 @@ def masks_from_node(node: slicer.vtkMRMLSegmentationNode | None, volume: Volume)
             name = f"'{segment.GetName()}' of '{node.GetName()}'"
             raise UserError(f"The segment {name} can't be laid on the volume: {continued(error)}") from error
         if mask.any():
-            masks[unused(segment.GetName() or f"segment {number + 1}", masks)] = mask
+            masks[names[number]] = mask
     if not masks:
         raise UserError(f"No segment of '{node.GetName()}' lies within the volume; choose those drawn on it.")
     return masks
+
+
+def segment_names(node: slicer.vtkMRMLSegmentationNode) -> tuple[str, ...]:
+    """Return the name of each segment; of those with the same name the later ones get a number."""
+    segmentation = node.GetSegmentation()
+    names: list[str] = []
+    for number in range(segmentation.GetNumberOfSegments()):
+        name = segmentation.GetNthSegment(number).GetName()
+        names.append(unused(name or f"segment {number + 1}", names))
+    return tuple(names)
 
 
 def _checked(node: slicer.vtkMRMLSegmentationNode | None) -> slicer.vtkMRMLSegmentationNode:

@@ -14,7 +14,18 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Self, cast
 
-from ..core.engine import EngineInfo, Reconstruction, ReconstructRequest, Synthesis, SynthesizeRequest
+from ..core.engine import (
+    DecodeRequest,
+    EncodedVolume,
+    EncodeRequest,
+    EngineInfo,
+    LatentsRequest,
+    Reconstruction,
+    ReconstructRequest,
+    SliceLatents,
+    Synthesis,
+    SynthesizeRequest,
+)
 from ..core.errors import Cancelled, UserError
 from ..core.progress import Cancel, Listener, ignore
 from .arrays import Scratch
@@ -88,13 +99,29 @@ class WorkerEngine:
         self, request: ReconstructRequest, progress: Listener = ignore, cancel: Cancel | None = None
     ) -> Reconstruction:
         """Reconstruct a volume; see ReconstructRequest."""
-        return cast(Reconstruction, self._ask(lambda: self._conversation.reconstruct(request), progress, cancel))
+        return cast(Reconstruction, self._ask(lambda: self._conversation.ask(request), progress, cancel))
 
     def synthesize(
         self, request: SynthesizeRequest, progress: Listener = ignore, cancel: Cancel | None = None
     ) -> Synthesis:
         """Draw synthetic slices; see SynthesizeRequest."""
-        return cast(Synthesis, self._ask(lambda: self._conversation.synthesize(request), progress, cancel))
+        return cast(Synthesis, self._ask(lambda: self._conversation.ask(request), progress, cancel))
+
+    def encode(
+        self, request: EncodeRequest, progress: Listener = ignore, cancel: Cancel | None = None
+    ) -> EncodedVolume:
+        """Encode a volume's slices; see EncodeRequest."""
+        return cast(EncodedVolume, self._ask(lambda: self._conversation.ask(request), progress, cancel))
+
+    def decode(self, request: DecodeRequest, progress: Listener = ignore, cancel: Cancel | None = None) -> Synthesis:
+        """Decode given latents; see DecodeRequest."""
+        return cast(Synthesis, self._ask(lambda: self._conversation.ask(request), progress, cancel))
+
+    def latents(
+        self, request: LatentsRequest, progress: Listener = ignore, cancel: Cancel | None = None
+    ) -> SliceLatents:
+        """The latents of some of a volume's slices; see LatentsRequest."""
+        return cast(SliceLatents, self._ask(lambda: self._conversation.ask(request), progress, cancel))
 
     def close(self) -> None:
         """End the worker and delete what lies in the scratch folder; a request in another thread is cancelled."""

@@ -1,7 +1,7 @@
 """The client's half of the protocol without any pipe or process: bytes in, events out; requests in, bytes out.
 
 It never waits and holds no thread, so that a window can drive it from its event loop and ``client`` from a blocking
-call. A driver sends what ``reconstruct`` and the like return, gives what the worker writes to ``feed``, and says
+call. A driver sends what ``ask`` returns, gives what the worker writes to ``feed``, and says
 ``closed`` once the worker has ended; then the same conversation goes on with the next worker.
 """
 
@@ -10,16 +10,17 @@ import logging
 import re
 from typing import Any
 
-from ..core.engine import EngineInfo, Reconstruction, ReconstructRequest, Synthesis, SynthesizeRequest
+from ..core.engine import EngineInfo
 from ..core.errors import Cancelled, UserError
 from ..core.progress import Progress
 from . import protocol
 from .arrays import Scratch
 from .protocol import Ready
+from .questions import Request, Result, question_of
 
 _logger = logging.getLogger(__name__)
 
-Answer = Reconstruction | Synthesis | EngineInfo
+Answer = Result | EngineInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,18 +84,13 @@ class Conversation:
         """Return the bytes that ask for EngineInfo. Raises UserError while another request waits."""
         return self._asked(protocol.Info(self._next_id()), EngineInfo)
 
-    def reconstruct(self, request: ReconstructRequest) -> bytes:
-        """Write the request's arrays and return the bytes that ask for a Reconstruction.
+    def ask(self, request: Request) -> bytes:
+        """Write the request's arrays and return the bytes that ask for its result.
 
         Raises UserError while another request waits, for what can't be sent, and when the disk is full.
         """
-        message = protocol.Reconstruct(self._next_id(), self._pack(request))
-        return self._asked(message, Reconstruction)
-
-    def synthesize(self, request: SynthesizeRequest) -> bytes:
-        """Return the bytes that ask for a Synthesis. Raises UserError while another request waits."""
-        message = protocol.Synthesize(self._next_id(), self._pack(request))
-        return self._asked(message, Synthesis)
+        question = question_of(request)
+        return self._asked(question.message(self._next_id(), self._pack(request)), question.result)
 
     def cancel(self) -> bytes:
         """Return the bytes that stop the pending request, none without one.
@@ -143,14 +139,14 @@ class Conversation:
         self._last_id += 1
         return self._last_id
 
-    def _pack(self, request: ReconstructRequest | SynthesizeRequest) -> dict[str, Any]:
+    def _pack(self, request: Request) -> dict[str, Any]:
         try:
             return protocol.pack(request, self.scratch.write)
         except UserError:
             self.scratch.clear()
             raise
 
-    def _asked(self, message: protocol.Info | protocol.Reconstruct | protocol.Synthesize, kind: type[Answer]) -> bytes:
+    def _asked(self, message: protocol.Request, kind: type[Answer]) -> bytes:
         try:
             line = protocol.encode(message)
         except UserError:

@@ -1,4 +1,4 @@
-"""Messages between a client and the worker: version 2 of the protocol.
+"""Messages between a client and the worker: version 4 of the protocol.
 
 Transport
     The client starts ``python -m SlicerVAELib.worker --scratch FOLDER`` with a private folder for arrays. Messages are
@@ -10,10 +10,13 @@ Client → worker
     ``{"kind": "info", "id": n}``                        what the engine runs on; answered by an EngineInfo
     ``{"kind": "reconstruct", "id": n, "request": …}``   a ReconstructRequest; answered by a Reconstruction
     ``{"kind": "synthesize", "id": n, "request": …}``    a SynthesizeRequest; answered by a Synthesis
+    ``{"kind": "encode", "id": n, "request": …}``        an EncodeRequest; answered by an EncodedVolume
+    ``{"kind": "decode", "id": n, "request": …}``        a DecodeRequest; answered by a Synthesis
+    ``{"kind": "latents", "id": n, "request": …}``       a LatentsRequest; answered by a SliceLatents
     ``{"kind": "cancel", "id": n}``                      stop request n; ignored when n is not being worked on
 
 Worker → client
-    ``{"kind": "ready", "protocol": 2, "process_id": p, "software": "SlicerVAE 0.1.0"}``
+    ``{"kind": "ready", "protocol": 4, "process_id": p, "software": "SlicerVAE 0.1.0"}``
     ``{"kind": "progress", "id": n, "progress": {"fraction": 0.5, "stage": "…", "remaining_s": 3.2}}``
     ``{"kind": "result", "id": n, "result": …}``
     ``{"kind": "failed", "id": n, "error": "…", "message": "…", "detail": "…"}``
@@ -58,7 +61,7 @@ from ..core.errors import UserError, nearest
 from ..core.progress import Progress
 from ..core.records import from_data, to_data
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 4
 MAX_LINE = 4 * 2**20
 
 Value = TypeVar("Value")
@@ -82,6 +85,30 @@ class Reconstruct:
 @dataclasses.dataclass(frozen=True)
 class Synthesize:
     """Client → worker: a packed SynthesizeRequest."""
+
+    id: int
+    request: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Encode:
+    """Client → worker: a packed EncodeRequest."""
+
+    id: int
+    request: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Decode:
+    """Client → worker: a packed DecodeRequest."""
+
+    id: int
+    request: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Latents:
+    """Client → worker: a packed LatentsRequest."""
 
     id: int
     request: dict[str, Any]
@@ -139,10 +166,19 @@ class ArrayReference:
     shape: tuple[int, ...]
 
 
-Request = Info | Reconstruct | Synthesize | Cancel
+Work = Reconstruct | Synthesize | Encode | Decode | Latents
+Request = Info | Work | Cancel
 Answer = Ready | ProgressReport | Result | Failed
 
-REQUESTS: dict[str, type] = {"info": Info, "reconstruct": Reconstruct, "synthesize": Synthesize, "cancel": Cancel}
+REQUESTS: dict[str, type] = {
+    "info": Info,
+    "reconstruct": Reconstruct,
+    "synthesize": Synthesize,
+    "encode": Encode,
+    "decode": Decode,
+    "latents": Latents,
+    "cancel": Cancel,
+}
 ANSWERS: dict[str, type] = {"ready": Ready, "progress": ProgressReport, "result": Result, "failed": Failed}
 _NAMES = {kind: name for name, kind in (REQUESTS | ANSWERS).items()}
 

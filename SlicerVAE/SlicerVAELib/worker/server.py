@@ -15,11 +15,12 @@ from io import RawIOBase
 from typing import Any, Literal
 
 from .. import __version__
-from ..core.engine import Engine, ReconstructRequest, SynthesizeRequest
+from ..core.engine import Engine
 from ..core.errors import Cancelled, UserError
 from ..core.progress import Cancel, Progress
 from . import protocol
 from .arrays import Scratch
+from .questions import question_of
 
 SOFTWARE = f"SlicerVAE {__version__}"
 PROGRESS_PERIOD_S = 0.05
@@ -27,7 +28,7 @@ _LONGEST_TEXT = 16_384
 
 _logger = logging.getLogger(__name__)
 
-_Work = protocol.Info | protocol.Reconstruct | protocol.Synthesize
+_Work = protocol.Info | protocol.Work
 
 
 def serve(make_engine: Callable[[], Engine], stdin: RawIOBase, stdout: RawIOBase, scratch: Scratch) -> None:
@@ -74,11 +75,9 @@ def _answer(engine: Engine, message: _Work, scratch: Scratch, listener: "_RateLi
 def _compute(engine: Engine, message: _Work, scratch: Scratch, listener: "_RateLimit", cancel: Cancel) -> Any:
     if isinstance(message, protocol.Info):
         return engine.info()
-    if isinstance(message, protocol.Reconstruct):
-        wanted = protocol.unpack(ReconstructRequest, message.request, scratch.read, "The request")
-        return engine.reconstruct(wanted, listener, cancel)
-    drawing = protocol.unpack(SynthesizeRequest, message.request, scratch.read, "The request")
-    return engine.synthesize(drawing, listener, cancel)
+    question = question_of(message)
+    request = protocol.unpack(question.request, message.request, scratch.read, "The request")
+    return question.answered_by(engine)(request, listener, cancel)
 
 
 def _failed(

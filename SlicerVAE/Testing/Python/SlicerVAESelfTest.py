@@ -45,6 +45,11 @@ def volume_names() -> list[str]:
     return sorted(node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode"))
 
 
+def is_shown(widget) -> bool:
+    """Whether a widget would be seen if its module were."""
+    return widget.isVisibleTo(widget.parent())
+
+
 class SlicerVAESelfTest(unittest.TestCase):
     """Presses the panel's own buttons."""
 
@@ -64,37 +69,73 @@ class SlicerVAESelfTest(unittest.TestCase):
         slicer.mrmlScene.Clear()
         if slicer.util.mainWindow() is not None:
             slicer.util.selectModule("SlicerVAE")
-        self.widget = slicer.util.getModuleWidget("SlicerVAE")
-        self.widget.enter()
-        self.ui = self.widget.ui
+        self.show(slicer.util.getModuleWidget("SlicerVAE"))
+
+    def show(self, widget) -> None:
+        """Open every section of the panel."""
+        self.widget, self.ui = widget, widget.ui
+        widget.enter()
+        for key in ("model", "input", "reconstruct", "anomalies", "batch"):
+            getattr(self.ui, f"{key}Section").collapsed = False
+        self.model, self.input = widget.sections["model"], widget.sections["input"]
+        self.reconstruct, self.anomalies = widget.sections["reconstruct"], widget.sections["anomalies"]
 
     def choose(self, node) -> None:
-        self.ui.modelPathEdit.currentPath = str(self.bundle)
-        self.ui.inputSelector.setCurrentNode(node)
+        """Choose the model and an input, and accept what is doubtful about them."""
+        self.model.modelPathEdit.currentPath = str(self.bundle)
+        self.input.inputSelector.setCurrentNode(node)
+        slicer.app.processEvents()
+        if is_shown(self.ui.overrideCheckBox) and not self.ui.overrideCheckBox.checked:
+            self.ui.overrideCheckBox.click()
 
     def wait_until_done(self) -> str:
-        self.assertTrue(
-            process_events_until(lambda: not self.ui.cancelButton.isVisibleTo(self.ui.cancelButton.parent()))
-        )
+        self.assertTrue(process_events_until(lambda: not is_shown(self.ui.cancelButton)))
         return self.ui.statusLabel.text
+
+    def test_sections_are_loaded_when_they_are_expanded(self) -> None:
+        self.assertEqual(set(self.widget.sections) & {"model", "batch"}, {"model", "batch"})
+        self.assertGreater(self.anomalies.methodComboBox.count, 5)
+        self.assertFalse(self.reconstruct.reconstructButton.enabled)
+
+    def test_choices_are_saved_with_the_scene(self) -> None:
+        node = add_thorax()
+        self.input.inputSelector.setCurrentNode(node)
+        self.anomalies.alarmLevelSlider.value = 7.5
+        file = self.folder / "scene.mrb"
+        slicer.util.saveScene(str(file))
+        slicer.mrmlScene.Clear()
+        self.assertEqual(self.anomalies.alarmLevelSlider.value, 3.0)
+        slicer.util.loadScene(str(file))
+        self.assertEqual(self.anomalies.alarmLevelSlider.value, 7.5)
+        self.assertEqual(self.input.inputSelector.currentNode().GetName(), "thorax")
+
+    def test_orientation_is_told(self) -> None:
+        self.input.inputSelector.setCurrentNode(add_thorax())
+        self.assertIn("axial; columns to L, rows to P, slices to S", self.input.orientationLabel.text)
+
+    def test_a_dose_is_refused(self) -> None:
+        node = add_thorax()
+        node.SetAttribute("DicomRtImport.DoseVolume", "1")
+        self.choose(node)
+        self.assertFalse(self.reconstruct.reconstructButton.enabled)
 
     @unittest.skipIf(HAS_TORCH, "PyTorch is installed")
     def test_without_torch_the_panel_offers_to_install_it(self) -> None:
         self.choose(add_thorax())
-        self.assertFalse(self.ui.applyButton.enabled)
-        self.assertTrue(self.ui.installButton.isVisibleTo(self.ui.installButton.parent()))
+        self.assertFalse(self.reconstruct.reconstructButton.enabled)
+        self.assertTrue(is_shown(self.model.installButton))
 
     @unittest.skipUnless(HAS_TORCH, "needs PyTorch in Slicer's Python")
-    def test_apply(self) -> None:
+    def test_reconstruct(self) -> None:
         node = add_thorax()
         before = slicer.util.arrayFromVolume(node).copy()
         self.choose(node)
-        self.assertIn("selftest", self.ui.modelLabel.text)
-        self.assertTrue(self.ui.applyButton.enabled, self.ui.applyButton.toolTip)
-        self.ui.applyButton.click()
-        self.ui.applyButton.click()
+        self.assertIn("selftest", self.model.cardLabel.text)
+        self.assertTrue(self.reconstruct.reconstructButton.enabled, self.reconstruct.reconstructButton.toolTip)
+        self.reconstruct.reconstructButton.click()
+        self.reconstruct.reconstructButton.click()
         self.assertIn("Done in", self.wait_until_done())
-        self.assertEqual(volume_names(), ["thorax", "thorax anomaly", "thorax reconstruction", "thorax residual"])
+        self.assertEqual(volume_names(), ["thorax", "thorax reconstruction", "thorax residual"])
         self.assertTrue(np.array_equal(slicer.util.arrayFromVolume(node), before))
         tree = slicer.mrmlScene.GetSubjectHierarchyNode()
         parents = {
@@ -102,23 +143,42 @@ class SlicerVAESelfTest(unittest.TestCase):
             for volume in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
         }
         self.assertEqual(len(parents), 1)
-        self.assertIs(self.ui.inputSelector.currentNode(), node)
+        self.assertIs(self.input.inputSelector.currentNode(), node)
+        self.reconstruct.sideBySideButton.click()
+        self.reconstruct.residualButton.click()
 
     @unittest.skipUnless(HAS_TORCH, "needs PyTorch in Slicer's Python")
-    def test_samples(self) -> None:
-        self.choose(None)
-        self.ui.sampleCountSpinBox.value = 3
-        self.ui.createSamplesButton.click()
-        self.wait_until_done()
-        self.assertEqual(volume_names(), ["selftest synthetic slices"])
+    def test_anomalies(self) -> None:
+        self.choose(add_thorax())
+        self.anomalies.findButton.click()
+        self.assertIn("Done in", self.wait_until_done())
+        node = slicer.util.getNode("thorax anomaly")
+        array = slicer.util.arrayFromVolume(node)
+        self.anomalies.smallestRegionSpinBox.value = 0.0
+        self.anomalies.alarmLevelSlider.value = 0.5 * float(array.max())
+        self.assertGreater(self.anomalies.regionTable.rowCount, 0)
+        self.anomalies.regionTable.cellClicked(0, 0)
+        self.anomalies.chartButton.click()
+        self.anomalies.alarmLevelSlider.value = self.anomalies.alarmLevelSlider.maximum
+        self.assertIn("does not mean that the image is normal", self.anomalies.summaryLabel.text)
+
+    @unittest.skipUnless(HAS_TORCH, "needs PyTorch in Slicer's Python")
+    def test_batch_of_the_scene(self) -> None:
+        self.choose(add_thorax())
+        batch = self.widget.sections["batch"]
+        batch.batchSourceComboBox.setCurrentIndex(1)
+        batch.batchOutputEdit.currentPath = str(self.folder / "batch")
+        batch.batchWarningsCheckBox.checked = True
+        batch.batchButton.click()
+        self.assertIn("1 of 1", self.wait_until_done())
+        self.assertTrue((self.folder / "batch" / "thorax" / "result.json").is_file())
 
     @unittest.skipUnless(HAS_TORCH, "needs PyTorch in Slicer's Python")
     def test_cancel(self) -> None:
         self.choose(add_thorax(LONG))
-        self.ui.applyButton.click()
-        self.assertTrue(
-            process_events_until(lambda: self.ui.progressBar.maximum > 0 and self.ui.progressBar.value > 150)
-        )
+        self.reconstruct.reconstructButton.click()
+        progress = self.ui.progressBar
+        self.assertTrue(process_events_until(lambda: progress.maximum > 0 and progress.value > 150))
         began = time.monotonic()
         self.ui.cancelButton.click()
         self.assertIn("Cancelled", self.wait_until_done())
@@ -128,7 +188,7 @@ class SlicerVAESelfTest(unittest.TestCase):
     @unittest.skipUnless(HAS_TORCH, "needs PyTorch in Slicer's Python")
     def test_scene_closed_during_a_run(self) -> None:
         self.choose(add_thorax(LONG))
-        self.ui.applyButton.click()
+        self.reconstruct.reconstructButton.click()
         process_events_until(lambda: self.ui.progressBar.maximum > 0)
         slicer.mrmlScene.Clear()
         self.wait_until_done()
@@ -137,12 +197,11 @@ class SlicerVAESelfTest(unittest.TestCase):
     @unittest.skipUnless(HAS_TORCH, "needs PyTorch in Slicer's Python")
     def test_reload(self) -> None:
         self.choose(add_thorax())
-        self.ui.applyButton.click()
+        self.reconstruct.reconstructButton.click()
         self.widget.onReload()
-        self.widget = slicer.util.getModuleWidget("SlicerVAE")
-        self.ui = self.widget.ui
+        self.show(slicer.util.getModuleWidget("SlicerVAE"))
         self.choose(slicer.util.getNode("thorax"))
-        self.ui.applyButton.click()
+        self.reconstruct.reconstructButton.click()
         self.assertIn("Done in", self.wait_until_done())
 
     @unittest.skipUnless(HAS_TORCH, "needs PyTorch in Slicer's Python")

@@ -9,11 +9,21 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtCore import QFile, QObject, QProcess, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QEvent, QFile, QObject, QProcess, Qt, QTimer, Signal, Slot
 from PySide6.QtUiTools import QUiLoader
-from PySide6.QtWidgets import QApplication, QComboBox, QGroupBox, QHBoxLayout, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QDoubleSpinBox,
+    QGroupBox,
+    QHBoxLayout,
+    QSlider,
+    QTableWidgetItem,
+    QToolButton,
+    QWidget,
+)
 
-UI_FILE = Path(__file__).resolve().parents[2] / "Resources" / "UI" / "SlicerVAE.ui"
+UI_FOLDER = Path(__file__).resolve().parents[2] / "Resources" / "UI"
 
 
 def application() -> QApplication:
@@ -31,15 +41,53 @@ class qMRMLNodeComboBox(QComboBox):  # noqa: N801
 
 
 class ctkCollapsibleButton(QGroupBox):  # noqa: N801
-    """Shows its text as a title; a collapsed one hides its children."""
+    """Shows its text as a title; a collapsed one shows nothing else."""
+
+    contentsCollapsed = Signal(bool)  # noqa: N815
 
     def dress(self) -> None:
         self.setTitle(self.property("text"))
-        for child in self.findChildren(QWidget) if self.property("collapsed") else []:
-            child.setVisible(False)
+        self._collapsed = bool(self.property("collapsed"))
+
+    @property
+    def collapsed(self) -> bool:
+        return self._collapsed
+
+    def expand(self) -> None:
+        """What a click on the header does to a collapsed one."""
+        self._collapsed = False
+        self.contentsCollapsed.emit(False)
+
+
+class ctkSliderWidget(QWidget):  # noqa: N801
+    """A slider with a box for its value, its range and suffix taken from the properties."""
+
+    valueChanged = Signal(float)  # noqa: N815
+
+    def __init__(self, parent=None) -> None:
+        super().__init__(parent)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(QSlider(Qt.Orientation.Horizontal), 1)
+        self.box = QDoubleSpinBox()
+        self.box.valueChanged.connect(self.valueChanged)
+        layout.addWidget(self.box)
+
+    def setValue(self, value: float) -> None:  # noqa: N802
+        self.box.setValue(value)
+
+    def event(self, event) -> bool:
+        if event.type() == QEvent.Type.DynamicPropertyChange:
+            self.box.setSuffix(self.property("suffix") or "")
+            self.box.setMinimum(self.property("minimum") or 0.0)
+            self.box.setMaximum(self.property("maximum") or 99.99)
+            self.box.setValue(self.property("value") or 0.0)
+        return super().event(event)
 
 
 class ctkPathLineEdit(QWidget):  # noqa: N801
+    currentPathChanged = Signal(str)  # noqa: N815
+
     def __init__(self, parent=None) -> None:
         super().__init__(parent)
         self.remembered: list[str] = []
@@ -53,7 +101,10 @@ class ctkPathLineEdit(QWidget):  # noqa: N801
         self.remembered.append(self.edit.currentText())
 
 
-STAND_INS = {kind.__name__: kind for kind in (qMRMLWidget, qMRMLNodeComboBox, ctkCollapsibleButton, ctkPathLineEdit)}
+STAND_INS = {
+    kind.__name__: kind
+    for kind in (qMRMLWidget, qMRMLNodeComboBox, ctkCollapsibleButton, ctkPathLineEdit, ctkSliderWidget)
+}
 
 
 class _Loader(QUiLoader):
@@ -65,10 +116,10 @@ class _Loader(QUiLoader):
         return widget
 
 
-def load_ui() -> QWidget:
-    """The .ui file's root widget."""
+def load_ui(name: str = "SlicerVAE.ui") -> QWidget:
+    """The root widget of one of the module's .ui files."""
     application()
-    file = QFile(str(UI_FILE))
+    file = QFile(str(UI_FOLDER / name))
     assert file.open(QFile.OpenModeFlag.ReadOnly)
     root = _Loader().load(file)
     for section in root.findChildren(ctkCollapsibleButton):
@@ -87,10 +138,14 @@ def children_of(root: QWidget) -> types.SimpleNamespace:
 
 
 class _Signature:
-    """PythonQt's ``connect("signal(type)", slot)``, which returns False for a signal that is not there."""
+    """PythonQt's ``connect("signal(type)", slot)``, which returns False for a signal that is not there, and its
+    properties that are attributes."""
 
     def __init__(self, wrapped: QObject) -> None:
-        self.wrapped, self._slots = wrapped, {}
+        self.__dict__ |= {"wrapped": wrapped, "_slots": {}}
+
+    def __setattr__(self, name: str, value) -> None:
+        self.wrapped.setProperty(name, value)
 
     def connect(self, signal: str, slot) -> bool:
         if self.wrapped.metaObject().indexOfSignal(_normal(signal)) < 0:
@@ -120,9 +175,37 @@ class _Process(_Signature):
         super().__init__(QProcess())
 
 
+class _Timer(_Signature):
+    singleShot = staticmethod(QTimer.singleShot)  # noqa: N815
+
+    def __init__(self) -> None:
+        super().__init__(QTimer())
+
+
+class _Flags:
+    """PythonQt's enums sit on the class itself."""
+
+    ItemIsEnabled, ItemIsSelectable = Qt.ItemFlag.ItemIsEnabled, Qt.ItemFlag.ItemIsSelectable
+
+
+class _ComboBox(QComboBox):
+    """A list that the panel makes itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._signature = _Signature(self)
+
+    def connect(self, signal: str, slot) -> bool:
+        return self._signature.connect(signal, slot)
+
+    def disconnect(self, signal: str, slot) -> bool:
+        return self._signature.disconnect(signal, slot)
+
+
 def pythonqt() -> types.ModuleType:
     """What ``import qt`` gives in Slicer, as far as the panel uses it."""
     application()
     module = types.ModuleType("qt")
-    module.QProcess, module.QTimer, module.Qt = _Process, QTimer, Qt
+    module.QProcess, module.QTimer, module.Qt = _Process, _Timer, _Flags
+    module.QTableWidgetItem, module.QComboBox = QTableWidgetItem, _ComboBox
     return module

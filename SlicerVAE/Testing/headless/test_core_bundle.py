@@ -62,6 +62,17 @@ def refusal(bundle: Path) -> str:
     return sentence
 
 
+def test_a_bundle_of_half_precision_takes_half_the_room_and_computes_in_single(original, tmp_path):
+    network = tiny_network()
+    write_bundle(tmp_path / "half", tiny_manifest(), network, card="", preview=PREVIEW_PNG, stored_as=torch.float16)
+    half = load_network(tmp_path / "half")
+    assert {tensor.dtype for tensor in half.state_dict().values() if tensor.is_floating_point()} == {torch.float32}
+    full, small = ((folder / WEIGHTS).stat().st_size for folder in (original, tmp_path / "half"))
+    assert small < 0.6 * full
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(half.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("modality", [Modality.CT, Modality.MR])
 def test_a_bundle_is_read_as_it_was_written(modality, tmp_path):
     folder = tmp_path / "deep" / "model"

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from SlicerVAELib.core.declaration import Declaration, check
+from SlicerVAELib.core.declaration import PHANTOM, Declaration, check
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.volume import Modality, Source, Volume
 from Testing.headless.twins import grid, rotation
@@ -22,9 +22,25 @@ def test_what_the_model_was_made_for_passes_without_a_word():
     assert check(image(), CHEST, "lungs 1.0") == ()
 
 
-def test_a_demonstration_model_says_that_it_is_one():
-    demonstration = dataclasses.replace(CHEST, is_demonstration=True)
-    assert "lungs 1.0 is a demonstration" in " ".join(check(image(), demonstration, "lungs 1.0"))
+DEMONSTRATION = dataclasses.replace(CHEST, is_demonstration=True)
+
+
+def test_a_demonstration_model_looks_at_phantoms_without_a_word():
+    phantom = image().replace(source=Source(name="PHANTOM-0001", description=PHANTOM))
+    assert check(phantom, DEMONSTRATION, "lungs 1.0") == ()
+
+
+def test_a_demonstration_model_looks_at_a_patient_only_when_told_to():
+    with pytest.raises(UserError, match=r"study 7 is none; train a model .* 'slicervae fit', or override"):
+        check(image(), DEMONSTRATION, "lungs 1.0")
+    (sentence,) = check(image(), DEMONSTRATION, "lungs 1.0", override=True)
+    assert "its results mean nothing for study 7" in sentence
+
+
+def test_no_override_helps_a_dose_or_another_modality():
+    for modality in (Modality.DOSE, Modality.MR):
+        with pytest.raises(UserError):
+            check(image(modality), DEMONSTRATION, "lungs 1.0", override=True)
 
 
 def test_a_dose_is_refused():

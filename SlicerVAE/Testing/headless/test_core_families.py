@@ -13,9 +13,9 @@ from SlicerVAELib.core.engine import AnomalyOptions, Hardware, ReconstructReques
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.local_engine import LocalEngine
 from SlicerVAELib.core.manifest import NetworkDescription, read_manifest
+from SlicerVAELib.core.measures import measure_named
 from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.preprocessing import HounsfieldWindow, Preprocessing
-from SlicerVAELib.core.similarity import measure_named
 from SlicerVAELib.core.stack import prepare, slices_of
 from SlicerVAELib.core.volume import Modality, Source, Volume
 from Testing.headless.tiny_bundle import PREVIEW_PNG, tiny_manifest

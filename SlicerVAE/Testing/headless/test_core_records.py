@@ -209,7 +209,7 @@ RECORDS = st.one_of(
         st.sampled_from(["axial", "coronal", "sagittal"]),
     ),
     st.builds(Hardware, st.text(), st.sampled_from(["auto", "bfloat16"]), st.integers(0, 4096)),
-    st.builds(AnomalyOptions, st.text(), st.floats(0, 50)),
+    st.builds(AnomalyOptions, st.text(), st.booleans(), *[st.floats(0, 50)] * 2, st.floats(1e-3, 9), st.floats(0, 9)),
     st.builds(Source, *[st.text()] * 8),
     st.builds(Progress, finite, st.text(), st.one_of(st.none(), finite)),
     st.builds(

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 import slicer
 
-from SlicerVAELib.panel.device import Device
-
 
 class GuiConnector:
     """The base class in Slicer, as far as a connector leans on it."""
@@ -50,24 +48,24 @@ class Parameters:
 
     def __init__(self, scene):
         self._node = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
-        self.inputVolume = self.reconstructionVolume = self.residualVolume = self.anomalyVolume = None
-        self.device, self.sampleCount, self.sampleSeed, self.modelPath = Device.CPU, 5, 9, Path()
+        self.modelPath, self.batchFolder, self.batchOutput = Path(), Path(), Path()
         self.AddObserver, self.RemoveObserver = self._node.AddObserver, self._node.RemoveObserver
-        self._connectors = {}
+        self._connectors, self.shown = {}, []
 
     def connectGui(self, ui):  # noqa: N802
-        return "gui"
+        self.shown.append(ui)
+        return f"gui {len(self.shown)}"
 
     def connectParametersToGui(self, connectors):  # noqa: N802
-        (connector,) = connectors.values()
-        self._connectors["model"] = connector
-        connector.write(self.modelPath)
-        connector.onChanged(lambda: self.change(modelPath=connector.read()))
-        return "model"
+        for name, connector in connectors.items():
+            connector.write(getattr(self, name))
+            connector.onChanged(lambda name=name, connector=connector: self.change(**{name: connector.read()}))
+        self._connectors["paths"] = connectors
+        return "paths"
 
     def disconnectGui(self, tag):  # noqa: N802
-        if tag in self._connectors:
-            self._connectors.pop(tag).onChanged(None)
+        for connector in self._connectors.pop(tag, {}).values():
+            connector.onChanged(None)
 
     def change(self, **values):
         for name, value in values.items():
@@ -82,12 +80,12 @@ def binding_class(monkeypatch):
     connectors.GuiConnector = GuiConnector
     monkeypatch.setitem(sys.modules, wrapper.__name__, wrapper)
     monkeypatch.setitem(sys.modules, connectors.__name__, connectors)
-    for name in ("binding", "model_path"):
+    for name in ("binding", "path_connector"):
         monkeypatch.delitem(sys.modules, f"SlicerVAELib.panel.{name}", raising=False)
     from SlicerVAELib.panel.binding import ParameterBinding
 
     yield ParameterBinding
-    for name in ("binding", "model_path"):
+    for name in ("binding", "path_connector"):
         del sys.modules[f"SlicerVAELib.panel.{name}"]
 
 
@@ -98,38 +96,52 @@ def told():
 
 def bind(binding_class, told, node, remembered=""):
     edit = PathEdit(remembered)
-    binding = binding_class(types.SimpleNamespace(modelPathEdit=edit), told.append)
+    binding = binding_class(told.append)
+    binding.add(types.SimpleNamespace(modelPathEdit=edit))
     binding.show(node)
     return binding, edit
 
 
-def test_choices_are_told_at_once_and_at_every_change(scene, binding_class, told):
+def test_the_node_is_told_at_once_and_at_every_change(scene, binding_class, told):
     node = Parameters(scene)
     bind(binding_class, told, node)
-    assert (told[-1].device, told[-1].sample_count, told[-1].sample_seed) == ("cpu", 5, 9)
-    volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
-    node.change(inputVolume=volume, device=Device.CUDA)
-    assert told[-1].input is volume and told[-1].device == "cuda"
+    assert told == [node]
+    node.change()
+    assert told == [node, node]
 
 
-def test_no_model_is_shown_as_nothing_and_told_as_none(scene, binding_class, told):
-    _, edit = bind(binding_class, told, Parameters(scene))
-    assert edit.currentPath == "" and told[-1].bundle is None
+def test_a_section_that_is_opened_later_is_bound_too(scene, binding_class, told):
+    node = Parameters(scene)
+    binding, _ = bind(binding_class, told, node)
+    edit = PathEdit("/results")
+    binding.add(types.SimpleNamespace(batchOutputEdit=edit))
+    assert len(node.shown) == 2 and node.batchOutput == Path("/results")
+    other = Parameters(scene)
+    binding.show(other)
+    assert len(other.shown) == 2
+
+
+def test_no_model_is_shown_as_nothing(scene, binding_class, told):
+    node = Parameters(scene)
+    _, edit = bind(binding_class, told, node)
+    assert edit.currentPath == "" and node.modelPath == Path()
 
 
 def test_the_model_last_used_is_offered_in_a_new_scene_only(scene, binding_class, told):
-    _, edit = bind(binding_class, told, Parameters(scene), remembered="/models/last")
-    assert told[-1].bundle == Path("/models/last")
+    node = Parameters(scene)
+    bind(binding_class, told, node, remembered="/models/last")
+    assert node.modelPath == Path("/models/last")
     saved = Parameters(scene)
     saved.modelPath = Path("/models/saved")
     _, edit = bind(binding_class, told, saved, remembered="/models/last")
-    assert edit.currentPath == "/models/saved" and told[-1].bundle == Path("/models/saved")
+    assert edit.currentPath == "/models/saved" and saved.modelPath == Path("/models/saved")
 
 
-def test_a_path_that_is_typed_is_told(scene, binding_class, told):
-    _, edit = bind(binding_class, told, Parameters(scene))
+def test_a_path_that_is_typed_is_kept(scene, binding_class, told):
+    node = Parameters(scene)
+    _, edit = bind(binding_class, told, node)
     edit.currentPath = "/models/typed"
-    assert told[-1].bundle == Path("/models/typed")
+    assert node.modelPath == Path("/models/typed") and told[-1] is node
 
 
 def test_a_node_that_is_let_go_is_silent(scene, binding_class, told):
@@ -137,6 +149,6 @@ def test_a_node_that_is_let_go_is_silent(scene, binding_class, told):
     binding, edit = bind(binding_class, told, node)
     binding.show(None)
     count = len(told)
-    node.change(sampleCount=1)
+    node.change()
     edit.currentPath = "/models/other"
     assert len(told) == count and edit.currentPathChanged == [] and slicer.mrmlScene is scene

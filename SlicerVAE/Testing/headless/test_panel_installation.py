@@ -4,6 +4,7 @@ The packages looked at are really installed or really not; Slicer's dialogs and 
 application, are played.
 """
 
+import hashlib
 import subprocess
 import sys
 import types
@@ -125,3 +126,64 @@ def test_the_python_that_computes(settings, monkeypatch, tmp_path):
     settings[SETTING] = "/no/such/python"
     with pytest.raises(UserError, match=r"'/no/such/python'.*SlicerVAE/WorkerPython"):
         worker_python()
+
+
+class TestFromFolder:
+    """Wheels of a folder, for hospitals without internet."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        folder = tmp_path / "wheels"
+        folder.mkdir()
+        lines = []
+        for name in ("absent_one-1.0-py3-none-any.whl", "other-2.0-py3-none-any.whl"):
+            (folder / name).write_bytes(name.encode() * 100)
+            lines.append(f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}")
+        (folder / "SHA256SUMS").write_text("\n".join(lines) + "\n")
+        return folder
+
+    @pytest.fixture
+    def pip(self, monkeypatch):
+        calls = []
+        monkeypatch.setattr(slicer.util, "pip_install", calls.append, raising=False)
+        return calls
+
+    def test_only_what_is_missing_is_taken_and_no_network(self, tmp_path, folder, pip, answers):
+        packages(tmp_path, "absent-one>=1\nnumpy>=1.26\n").install_from(folder)
+        assert pip == [["--no-index", "--find-links", str(folder), "--only-binary", ":all:", "absent-one>=1"]]
+        assert str(folder) in answers.questions[0]
+
+    def test_torch_comes_from_the_folder_too(self, tmp_path, folder, pip, answers, without_torch):
+        packages(tmp_path, "").install_from(folder)
+        assert pip[0][-1] == f"torch{installation.TORCH_VERSIONS}"
+
+    def test_no_is_no(self, tmp_path, folder, pip, answers):
+        answers.answer = False
+        with pytest.raises(Cancelled):
+            packages(tmp_path, "absent-one>=1\n").install_from(folder)
+        assert pip == []
+
+    @pytest.mark.parametrize(
+        ("spoil", "sentence"),
+        [
+            (lambda folder: (folder / "other-2.0-py3-none-any.whl").write_bytes(b"x"), "checksum is wrong"),
+            (lambda folder: (folder / "third-1-py3-none-any.whl").write_bytes(b"x"), "is not listed"),
+            (lambda folder: (folder / "other-2.0-py3-none-any.whl").unlink(), "is missing"),
+            (lambda folder: (folder / "SHA256SUMS").unlink(), "installation guide"),
+            (lambda folder: (folder / "SHA256SUMS").write_text("what?\n"), "line 1 is not a checksum"),
+            (lambda folder: [file.unlink() for file in folder.glob("*.whl")], "holds no packages"),
+        ],
+    )
+    def test_a_folder_that_is_not_what_was_made_is_refused(self, tmp_path, folder, pip, answers, spoil, sentence):
+        spoil(folder)
+        with pytest.raises(UserError, match=sentence):
+            packages(tmp_path, "absent-one>=1\n").install_from(folder)
+        assert pip == [] and answers.questions == []
+
+    def test_a_folder_for_another_system_is_said(self, tmp_path, folder, answers, monkeypatch):
+        def fail(arguments):
+            raise subprocess.CalledProcessError(1, "pip")
+
+        monkeypatch.setattr(slicer.util, "pip_install", fail, raising=False)
+        with pytest.raises(UserError, match="for this system"):
+            packages(tmp_path, "absent-one>=1\n").install_from(folder)

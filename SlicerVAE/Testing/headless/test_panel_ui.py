@@ -1,209 +1,305 @@
-"""The .ui file and the view that draws on it, with real widgets, off-screen."""
+"""The .ui files and the views that draw on them, with real widgets, off-screen."""
 
 import ast
-import dataclasses
 import re
+import sys
 import types
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
 import pytest
-import slicer
 
+from SlicerVAELib.core.progress import Progress
 from SlicerVAELib.panel.connections import Connections
-from SlicerVAELib.panel.state import Message, PanelState, RunState
-from SlicerVAELib.scene.jobs import MapNodes
+from SlicerVAELib.panel.section import SECTIONS
 
 pytest.importorskip("PySide6", reason="the widgets need the package PySide6-Essentials")
 
-from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QWidget
+from PySide6.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QTableWidget, QWidget
 
-from SlicerVAELib.panel.view import PanelView
+from SlicerVAELib.core.map_regions import MapRegions, Region
+from SlicerVAELib.panel.frame import Frame
 from Testing.headless import qt_stand_in
+from Testing.headless.panel_helper import LateRunner, Packages, Parameters, make_panel
 
 MODULE = Path(__file__).resolve().parents[2]
-IDLE = PanelState(RunState.IDLE, Message("tiny 1.0: CT"), Message(), "", "", False, None)
+FILES = sorted(path.name for path in (MODULE / "Resources" / "UI").glob("*.ui"))
+# Fields that no widget is bound to by its SlicerParameterName: paths have a connector of their own, and what the person
+# agreed to is kept in words.
+NOT_BOUND = {
+    "modelPath",
+    "batchFolder",
+    "batchOutput",
+    "structureChoices",
+    "confirmedStructures",
+    "overriddenWarnings",
+}
 
 
-@pytest.fixture
-def root():
-    root = qt_stand_in.load_ui()
-    yield root
-    root.deleteLater()
+def widgets_of(file: str) -> dict[str, ElementTree.Element]:
+    tree = ElementTree.parse(MODULE / "Resources" / "UI" / file)
+    return {widget.get("name"): widget for widget in tree.iter("widget")}
 
 
-@pytest.fixture
-def ui(root):
-    return qt_stand_in.children_of(root)
+def view_file(file: str) -> Path:
+    key = file.removeprefix("SlicerVAE").removesuffix(".ui").lower()
+    return MODULE / "SlicerVAELib" / "panel" / (f"sections/{key}.py" if key else "frame.py")
 
 
-def classes_in_ui() -> dict[str, str]:
-    tree = ElementTree.parse(qt_stand_in.UI_FILE)
-    return {widget.get("name"): widget.get("class") for widget in tree.iter("widget")}
-
-
-def parameters_in_ui() -> dict[str, str]:
-    tree = ElementTree.parse(qt_stand_in.UI_FILE)
-    found = {}
-    for widget in tree.iter("widget"):
-        for prop in widget.findall("property[@name='SlicerParameterName']"):
-            found[prop.findtext("string")] = widget.get("name")
-    return found
-
-
-def parameter_node_fields() -> set[str]:
-    (node,) = (
-        statement
-        for statement in ast.parse((MODULE / "SlicerVAE.py").read_text()).body
-        if isinstance(statement, ast.ClassDef) and statement.name == "SlicerVAEParameterNode"
-    )
+def parameter_fields() -> set[str]:
+    body = ast.parse((MODULE / "SlicerVAELib" / "panel" / "parameters.py").read_text()).body
+    (node,) = (each for each in body if isinstance(each, ast.ClassDef))
     return {field.target.id for field in node.body if isinstance(field, ast.AnnAssign)}
 
 
-class TestFile:
-    def test_every_child_that_the_code_uses_is_there(self):
-        code = "".join(path.read_text() for path in [*MODULE.glob("SlicerVAELib/panel/*.py"), MODULE / "SlicerVAE.py"])
-        used = set(re.findall(r"\b_?ui\.([a-z]\w*)", code))
-        assert len(used) >= 8 and used <= set(classes_in_ui())
+def bound_fields() -> set[str]:
+    return {
+        prop.findtext("string")
+        for file in FILES
+        for widget in widgets_of(file).values()
+        for prop in widget.findall("property[@name='SlicerParameterName']")
+    }
 
-    def test_classes_are_what_the_code_expects(self):
-        classes = classes_in_ui()
-        assert classes["SlicerVAE"] == "qMRMLWidget"
-        assert classes["modelPathEdit"] == "ctkPathLineEdit"
-        for name, kind in {
-            "Selector": "qMRMLNodeComboBox",
-            "Button": ("QPushButton", "ctkCollapsibleButton"),
-            "SpinBox": "QSpinBox",
-            "Label": "QLabel",
-            "Bar": "QProgressBar",
-        }.items():
-            matching = {cls for child, cls in classes.items() if child.endswith(name)}
-            assert matching and matching <= ({kind} if isinstance(kind, str) else set(kind)), name
 
-    def test_every_parameter_has_its_widget(self):
-        """modelPath is bound by the panel's own connector, all others by their SlicerParameterName."""
-        assert set(parameters_in_ui()) == parameter_node_fields() - {"modelPath"}
+@pytest.fixture(autouse=True)
+def qt(monkeypatch):
+    """What ``import qt`` gives in Slicer; the views are imported anew with it."""
+    monkeypatch.setitem(sys.modules, "qt", qt_stand_in.pythonqt())
+    for name in SECTIONS:
+        monkeypatch.delitem(sys.modules, f"SlicerVAELib.panel.sections.{name.key}", raising=False)
 
-    def test_every_selector_follows_the_scene(self):
-        tree = ElementTree.parse(qt_stand_in.UI_FILE)
+
+class TestFiles:
+    @pytest.mark.parametrize("file", FILES)
+    def test_every_child_that_the_code_uses_is_there(self, file):
+        used = set(re.findall(r"\bui\.([a-z]\w*)", view_file(file).read_text()))
+        assert len(used) >= 3 and used <= set(widgets_of(file))
+
+    @pytest.mark.parametrize("file", FILES)
+    def test_root_is_named_as_its_file(self, file):
+        root = next(iter(widgets_of(file).values()))
+        assert (root.get("class"), root.get("name")) == ("qMRMLWidget", file.removesuffix(".ui"))
+
+    @pytest.mark.parametrize("file", FILES)
+    def test_every_selector_follows_the_scene(self, file):
+        tree = ElementTree.parse(MODULE / "Resources" / "UI" / file)
         connected = {
             connection.findtext("receiver")
             for connection in tree.iter("connection")
             if connection.findtext("signal") == "mrmlSceneChanged(vtkMRMLScene*)"
             and connection.findtext("slot") == "setMRMLScene(vtkMRMLScene*)"
         }
-        selectors = {name for name, cls in classes_in_ui().items() if cls == "qMRMLNodeComboBox"}
-        assert connected == selectors and len(selectors) == 4
+        selectors = {name for name, each in widgets_of(file).items() if each.get("class") == "qMRMLNodeComboBox"}
+        assert connected == selectors
 
-    def test_outputs_can_be_none_made_and_renamed_and_the_input_can_not_be_made(self, root):
-        for name in ("reconstructionSelector", "residualSelector", "anomalySelector", "inputSelector"):
-            selector, is_output = root.findChild(QWidget, name), name != "inputSelector"
-            assert selector.property("nodeTypes") == ["vtkMRMLScalarVolumeNode"]
-            assert selector.property("showChildNodeTypes") is False
-            for ability in ("noneEnabled", "addEnabled", "renameEnabled"):
-                assert selector.property(ability) is is_output, ability
+    @pytest.mark.parametrize("file", FILES)
+    def test_every_custom_class_is_declared(self, file):
+        tree = ElementTree.parse(MODULE / "Resources" / "UI" / file)
+        declared = {each.findtext("class") for each in tree.iter("customwidget")}
+        used = {each.get("class") for each in widgets_of(file).values()}
+        assert {name for name in used if not name.startswith("Q")} <= declared
+
+    def test_every_parameter_has_its_widget(self):
+        assert bound_fields() == parameter_fields() - NOT_BOUND
+
+    def test_every_section_has_its_header(self):
+        headers = {
+            name for name, each in widgets_of("SlicerVAE.ui").items() if each.get("class") == "ctkCollapsibleButton"
+        }
+        assert headers == {name.header for name in SECTIONS}
+
+
+class Opened:
+    """The whole panel on real widgets, with a runner that waits."""
+
+    def __init__(self, parameters: Parameters, packages: Packages | None = None) -> None:
+        self.root = qt_stand_in.load_ui()
+        self.ui = qt_stand_in.children_of(self.root)
+        self.sections: dict[str, types.SimpleNamespace] = {}
+        self.roots: dict[str, QWidget] = {}
+        self.runner = LateRunner(None)
+        self.frame = Frame(self.ui, self._load)
+        self.panel = make_panel(self.runner, parameters, packages)
+        self.panel._draw_strip = self.panel.runs._progressed = self.frame.draw_strip
+        self.frame.listen(self.panel)
+
+    def _load(self, name):
+        root = self.roots[name.key] = qt_stand_in.load_ui(name.ui_file)
+        self.root.findChild(QWidget, name.header).layout().addWidget(root)
+        self.sections[name.key] = qt_stand_in.children_of(root)
+        return self.sections[name.key]
+
+    def expand(self, *keys: str) -> None:
+        for key in keys:
+            self.root.findChild(QWidget, f"{key}Section").expand()
+
+
+@pytest.fixture
+def opened(scene):
+    made = []
+
+    def make(packages=None, **values):
+        made.append(Opened(Parameters(**values), packages))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.frame.close()
+        each.panel.close()
+        each.root.deleteLater()
+
+
+@pytest.fixture
+def ct(add_volume):
+    array = np.random.default_rng(0).integers(-1000, 600, (4, 30, 40), dtype=np.int16)
+    node = add_volume(array, np.diag([-8.0, -8.0, 5.0, 1.0]), "thorax")
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+class TestFrame:
+    def test_a_section_is_loaded_when_it_is_first_expanded(self, opened):
+        panel = opened()
+        assert set(panel.sections) == {"model", "input"}
+        panel.expand("reconstruct")
+        panel.expand("reconstruct")
+        assert set(panel.sections) == {"model", "input", "reconstruct"}
+
+    def test_run_strip(self, opened, ct, ct_bundle):
+        panel = opened(modelPath=ct_bundle, inputVolume=ct)
+        panel.expand("reconstruct")
+        ui, button = panel.ui, panel.sections["reconstruct"].reconstructButton
+        assert ui.progressBar.isHidden() and ui.cancelButton.isHidden() and ui.statusLabel.isHidden()
+        assert "does not say what it is" in ui.warningsLabel.text() and not button.isEnabled()
+        assert "Run anyway" in button.toolTip()
+        ui.overrideCheckBox.click()
+        assert button.isEnabled() and "residual" in button.toolTip()
+        button.click()
+        assert len(panel.runner.requests) == 1 and not button.isEnabled()
+        assert (ui.progressBar.minimum(), ui.progressBar.maximum()) == (0, 0)  # Qt's sign for an unknown end
+        panel.panel.runs.progressed(Progress(0.425, "reconstructing", 3.0))
+        assert ui.progressBar.value() / ui.progressBar.maximum() == 0.425 and ui.cancelButton.isEnabled()
+        assert ui.statusLabel.text() == "Reconstructing, about 3 s left"
+        ui.cancelButton.click()
+        assert not ui.cancelButton.isEnabled() and not ui.cancelButton.isHidden()
+
+    def test_a_closed_frame_is_silent(self, opened, ct, ct_bundle):
+        panel = opened(modelPath=ct_bundle, inputVolume=ct)
+        panel.frame.close()
+        panel.ui.overrideCheckBox.click()
+        assert panel.panel.parameters.overriddenWarnings == ""
+
+    def test_a_signal_that_does_not_exist_is_an_error(self, opened):
+        with pytest.raises(ValueError, match="pressedTwice"):
+            Connections().connect(opened().ui.cancelButton, "pressedTwice()", print)
+
+
+class TestModel:
+    def test_card_and_complaint(self, opened, ct_bundle, tmp_path):
+        panel = opened(modelPath=ct_bundle)
+        ui = panel.sections["model"]
+        assert "tiny 1.0" in ui.cardLabel.text() and ui.installButton.isHidden() and not ui.cardLabel.styleSheet()
+        panel.panel.parameters.modelPath = tmp_path
+        assert "is not a model bundle" in ui.cardLabel.text() and ui.cardLabel.styleSheet()
+
+    def test_only_a_model_is_remembered(self, opened, ct_bundle, tmp_path):
+        edit = opened().sections["model"].modelPathEdit
+        edit.currentPathChanged.emit(str(tmp_path))
+        assert edit.remembered == []
+        edit.currentPathChanged.emit(str(ct_bundle))
+        assert len(edit.remembered) == 1
+
+    def test_install(self, opened):
+        packages = Packages(["PyTorch"])
+        ui = opened(packages).sections["model"]
+        assert "PyTorch" in ui.missingLabel.text() and not ui.installFolderButton.isHidden()
+        ui.installButton.click()
+        assert packages.installs == 1 and ui.installButton.isHidden()
+
+
+class TestInput:
+    def test_structures_are_hidden_where_the_model_sees_none(self, opened, ct, ct_bundle):
+        ui = opened(modelPath=ct_bundle, inputVolume=ct).sections["input"]
+        assert ui.structuresTable.isHidden() and ui.structuresSelector.isHidden()
+        assert "axial" in ui.orientationLabel.text() and ui.slicesLabel.text() == "all 4 slices"
+
+    def test_a_segment_is_chosen_in_the_table(self, opened):
+        panel = opened()
+        from SlicerVAELib.panel.chosen_input import StructureMatch
+        from SlicerVAELib.panel.presenters.input import InputState
+
+        view = panel.panel._sections[1]
+        matches = (StructureMatch("Heart", "Herz", ("Herz", "x")), StructureMatch("Lung_L", "", ("Herz", "x"), "Two."))
+        view.draw(InputState("", "", "", False, matches, False, False))
+        table = panel.roots["input"].findChild(QTableWidget, "structuresTable")
+        assert [table.cellWidget(row, 1).currentText() for row in range(2)] == ["Herz", "choose…"]
+        assert table.item(1, 0).toolTip() == "Two."
+        table.cellWidget(1, 1).activated.emit(2)
+        qt_stand_in.application().processEvents()
+        assert panel.panel.parameters.structureChoices == {"Lung_L": "x"}
+        view.close()
+
+
+class TestAnomalies:
+    def test_regions(self, opened):
+        panel = opened()
+        panel.expand("anomalies")
+        view, ui = panel.panel._sections[2], panel.sections["anomalies"]
+        from SlicerVAELib.panel.presenters.anomalies import AnomaliesState, _row
+
+        rows = tuple(_row(Region(n, 9.0 - n, 4.0, 1.5, (34.0, -12.0, 120.0))) for n in (1, 2))
+        view.draw(AnomaliesState("", True, True, "healthy z-score", "2 regions.", rows))
+        table = panel.roots["anomalies"].findChild(QTableWidget, "regionTable")
+        cells = [table.item(0, column).text() for column in range(table.columnCount())]
+        assert cells == ["8.0", "4.0", "1.50", "34, -12, 120", "34 mm left, 12 mm anterior, 120 mm superior"]
+        assert ui.alarmLevelSlider.property("suffix") == " healthy z-score"
+        jumped = []
+        view.presenter.jump_to = jumped.append
+        table.cellClicked.emit(1, 0)
+        assert jumped == [1] and MapRegions.none().regions == ()
 
 
 class TestOnScreen:
-    def test_every_control_has_a_tooltip(self, root):
+    @pytest.fixture
+    def whole(self, opened, ct, ct_bundle):
+        panel = opened(Packages(["PyTorch", "safetensors"]), modelPath=ct_bundle, inputVolume=ct)
+        panel.expand(*(name.key for name in SECTIONS if (MODULE / "Resources" / "UI" / name.ui_file).exists()))
+        return panel
+
+    def test_every_control_has_a_tooltip(self, whole):
+        kinds = (QAbstractButton, QAbstractSpinBox, QComboBox, QTableWidget)
+        kinds += (qt_stand_in.ctkPathLineEdit, qt_stand_in.ctkSliderWidget)
         controls = [
             widget
-            for widget in root.findChildren(QWidget)
-            if isinstance(widget, QAbstractButton | QAbstractSpinBox | QComboBox | qt_stand_in.ctkPathLineEdit)
-            and widget.objectName()
-            and not widget.objectName().startswith("qt_")
+            for widget in whole.root.findChildren(QWidget)
+            if isinstance(widget, kinds) and widget.objectName() and not widget.objectName().startswith("qt_")
         ]
-        assert len(controls) >= 12
+        assert len(controls) >= 35
         assert [widget.objectName() for widget in controls if not widget.toolTip().endswith(".")] == []
 
-    def test_quantities_have_units(self, root):
-        units = {"reconstruction": "HU", "residual": "HU", "anomaly": "standard deviations"}
-        for name, unit in units.items():
-            assert unit in root.findChild(QWidget, f"{name}Selector").toolTip()
+    def test_quantities_have_units(self, whole):
+        for section, name, unit in (
+            ("reconstruct", "reconstructionSelector", "HU"),
+            ("reconstruct", "residualSelector", "HU"),
+            ("anomalies", "regionTable", "cm³"),
+            ("anomalies", "smallestRegionSpinBox", "cm³"),
+            ("anomalies", "regionTable", "LPS mm"),
+        ):
+            assert unit in getattr(whole.sections[section], name).toolTip()
 
     @pytest.mark.parametrize("width", [350, 500])
-    def test_fits_the_module_panel(self, root, ui, width):
-        view = PanelView(ui)
-        long = "a sentence of some length about one thing or another, " * 4
-        view.draw(dataclasses.replace(IDLE, model=Message(long), status=Message(long, True), needs_install=True))
-        assert root.minimumSizeHint().width() <= width
-        root.resize(width, 700)
-        root.show()
-        for button in root.findChildren(QAbstractButton):
+    def test_fits_the_module_panel(self, whole, width, tmp_path):
+        """The pictures are for looking at: nothing cut off, labels aligned, read from top to bottom."""
+        assert whole.root.minimumSizeHint().width() <= width
+        whole.root.resize(width, whole.root.heightForWidth(width) if whole.root.hasHeightForWidth() else 1600)
+        whole.root.show()
+        qt_stand_in.application().processEvents()
+        whole.root.adjustSize()
+        whole.root.resize(width, whole.root.height())
+        qt_stand_in.application().processEvents()
+        for button in whole.root.findChildren(QAbstractButton):
             if button.isVisible() and button.text():
                 assert button.fontMetrics().horizontalAdvance(button.text()) < button.width(), button.text()
-
-    def test_sentences_wrap(self, root):
-        assert root.findChild(QWidget, "statusLabel").wordWrap() and root.findChild(QWidget, "modelLabel").wordWrap()
-
-
-class TestView:
-    def test_idle(self, ui):
-        PanelView(ui).draw(IDLE)
-        assert ui.applyButton.isEnabled() and ui.createSamplesButton.isEnabled()
-        assert ui.progressBar.isHidden() and ui.cancelButton.isHidden() and ui.installButton.isHidden()
-        assert ui.modelLabel.text() == "tiny 1.0: CT" and ui.statusLabel.isHidden()
-
-    def test_what_is_missing_is_said_by_the_button(self, ui):
-        view = PanelView(ui)
-        view.draw(dataclasses.replace(IDLE, apply_hint="Choose an input volume."))
-        assert not ui.applyButton.isEnabled() and ui.applyButton.toolTip() == "Choose an input volume."
-        assert ui.createSamplesButton.isEnabled()
-        view.draw(IDLE)
-        assert "Reconstruct" in ui.applyButton.toolTip()
-
-    def test_running(self, ui):
-        view = PanelView(ui)
-        view.draw(dataclasses.replace(IDLE, run=RunState.RUNNING, status=Message("Starting…")))
-        assert (ui.progressBar.minimum(), ui.progressBar.maximum()) == (0, 0)  # Qt's sign for an unknown end
-        view.draw(dataclasses.replace(IDLE, run=RunState.RUNNING, fraction=0.425))
-        assert ui.progressBar.value() / ui.progressBar.maximum() == 0.425
-        assert not ui.progressBar.isHidden() and ui.cancelButton.isEnabled()
-        assert not ui.applyButton.isEnabled() and not ui.createSamplesButton.isEnabled()
-        view.draw(dataclasses.replace(IDLE, run=RunState.CANCELLING))
-        assert not ui.cancelButton.isEnabled() and not ui.cancelButton.isHidden()
-
-    def test_errors_stand_out_and_do_not_stick(self, ui):
-        view = PanelView(ui)
-        view.draw(dataclasses.replace(IDLE, status=Message("It broke.", is_error=True)))
-        assert ui.statusLabel.text() == "It broke." and ui.statusLabel.styleSheet()
-        view.draw(dataclasses.replace(IDLE, status=Message("Done.")))
-        assert not ui.statusLabel.styleSheet()
-
-    def test_missing_packages(self, ui):
-        view = PanelView(ui)
-        view.draw(dataclasses.replace(IDLE, needs_install=True, apply_hint="Install PyTorch first."))
-        assert not ui.installButton.isHidden() and ui.installButton.isEnabled() and not ui.applyButton.isEnabled()
-
-    def test_presses_reach_the_presenter_until_the_view_is_closed(self, ui):
-        pressed = []
-        actions = ("apply", "cancel", "install", "create_samples")
-        presenter = types.SimpleNamespace(**{name: lambda name=name: pressed.append(name) for name in actions})
-        view = PanelView(ui)
-        view.draw(dataclasses.replace(IDLE, run=RunState.RUNNING))
-        view.listen(presenter)
-        for button in (ui.applyButton, ui.cancelButton, ui.installButton, ui.createSamplesButton):
-            button.setEnabled(True)
-            button.click()
-        assert pressed == list(actions)
-        assert len(ui.modelPathEdit.remembered) == 2  # the model is offered again next time
-        view.close()
-        ui.applyButton.click()
-        assert pressed == list(actions)
-
-    def test_a_signal_that_does_not_exist_is_an_error(self, ui):
-        with pytest.raises(ValueError, match="pressedTwice"):
-            Connections().connect(ui.applyButton, "pressedTwice()", print)
-
-
-def test_results_come_into_the_slice_views(scene, ui, add_volume, monkeypatch):
-    monkeypatch.setattr(slicer, "app", types.SimpleNamespace(layoutManager=lambda: None), raising=False)
-    viewer = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
-    ct, anomaly, samples = (add_volume(np.zeros((2, 3, 4), np.float32), name=name) for name in "abc")
-    view = PanelView(ui)
-    view.show_maps(ct, MapNodes(anomaly=anomaly))
-    assert (viewer.GetBackgroundVolumeID(), viewer.GetForegroundVolumeID()) == (ct.GetID(), anomaly.GetID())
-    assert viewer.GetForegroundOpacity() == 0.5
-    view.show_samples(samples)
-    assert (viewer.GetBackgroundVolumeID(), viewer.GetForegroundVolumeID()) == (samples.GetID(), None)
+        assert whole.root.grab().save(str(tmp_path / f"panel-{width}.png"))
+        assert (tmp_path / f"panel-{width}.png").stat().st_size > 10_000

@@ -119,7 +119,7 @@ def test_samples_need_no_input(scene, ct_bundle, engine, ct):
 def test_scene_code_never_imports_torch():
     """Slicer's own process reads and writes the scene without torch."""
     code = (
-        "import slicer, sys; import SlicerVAELib.scene.logic, SlicerVAELib.panel.view, SlicerVAELib.worker.client;"
+        "import slicer, sys; import SlicerVAELib.scene.logic, SlicerVAELib.panel.section, SlicerVAELib.worker.client;"
         "assert not {'torch', 'qt', 'safetensors'} & set(sys.modules)"
     )
     path = {"PYTHONPATH": ":".join(sys.path)}

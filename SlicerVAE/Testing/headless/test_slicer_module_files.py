@@ -4,8 +4,6 @@ import ast
 import json
 import re
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 MODULE = Path(__file__).resolve().parents[2]
@@ -56,11 +54,11 @@ def test_slicer_finds_one_module():
 def test_the_module_file_has_the_classes_that_slicer_looks_for():
     body = ast.parse((MODULE / "SlicerVAE.py").read_text()).body
     classes = {statement.name for statement in body if isinstance(statement, ast.ClassDef)}
-    assert classes >= {"SlicerVAE", "SlicerVAEWidget", "SlicerVAELogic", "SlicerVAETest", "SlicerVAEParameterNode"}
+    assert classes >= {"SlicerVAE", "SlicerVAEWidget", "SlicerVAELogic", "SlicerVAETest"}
 
 
 def test_the_module_file_imports_next_to_nothing():
-    """Slicer imports it at every start: only what Slicer has loaded anyway, and the one file for the parameter node."""
+    """Slicer imports it at every start: only what Slicer has loaded anyway."""
     body = ast.parse((MODULE / "SlicerVAE.py").read_text()).body
     imported = set()
     for statement in body:
@@ -68,24 +66,7 @@ def test_the_module_file_imports_next_to_nothing():
             imported |= {alias.name for alias in statement.names}
         elif isinstance(statement, ast.ImportFrom):
             imported.add(statement.module)
-    ours = {name for name in imported if name.startswith("SlicerVAELib")}
-    assert ours == {"SlicerVAELib.panel.device"}
-    assert {name.partition(".")[0] for name in imported - ours} <= {"pathlib", "typing", "slicer", "vtk"}
-
-
-def test_our_own_share_of_slicers_start_is_short():
-    code = (
-        "import enum, sys, time; before = set(sys.modules); began = time.perf_counter();"
-        "import SlicerVAELib.panel.device; print(time.perf_counter() - began);"
-        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
-    )
-    times = []
-    for _ in range(3):  # the machine may be busy with something else
-        done = subprocess.run([sys.executable, "-c", code], cwd=MODULE, capture_output=True, text=True, check=True)
-        seconds, modules = done.stdout.splitlines()
-        assert modules == "SlicerVAELib"
-        times.append(float(seconds))
-    assert min(times) < 0.05
+    assert imported and {name.partition(".")[0] for name in imported} <= {"pathlib", "typing", "slicer", "vtk"}
 
 
 def test_dependencies_are_the_same_everywhere():

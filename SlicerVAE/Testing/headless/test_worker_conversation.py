@@ -40,7 +40,7 @@ def message_id(line: bytes) -> int:
 
 def test_a_request_is_answered_with_its_arrays_and_the_folder_is_empty_again(scratch):
     conversation = ready_conversation(scratch)
-    line = conversation.reconstruct(request())
+    line = conversation.ask(request())
     assert conversation.busy and conversation.process_id == 4711
     progress = Progress(0.5, "halfway", 2.0)
     events = conversation.feed(protocol.encode(protocol.ProgressReport(message_id(line), progress)))
@@ -62,7 +62,7 @@ def test_a_request_may_be_sent_before_the_worker_is_ready(scratch):
 def test_a_second_request_waits_its_turn(scratch):
     conversation = ready_conversation(scratch)
     conversation.info()
-    for ask in (conversation.info, lambda: conversation.reconstruct(request())):
+    for ask in (conversation.info, lambda: conversation.ask(request())):
         with pytest.raises(UserError, match="still at work"):
             ask()
     assert list(scratch.folder.iterdir()) == []
@@ -71,10 +71,10 @@ def test_a_second_request_waits_its_turn(scratch):
 def test_a_request_that_cannot_be_sent_leaves_nothing(scratch):
     conversation = ready_conversation(scratch)
     with pytest.raises(UserError, match="convert it to numbers"):
-        conversation.reconstruct(request(masks={"Lung": np.zeros((2, 3, 4), bool), "names": np.full((2, 3, 4), "a")}))
+        conversation.ask(request(masks={"Lung": np.zeros((2, 3, 4), bool), "names": np.full((2, 3, 4), "a")}))
     with pytest.raises(UserError, match="bytes"):
         masks = {f"{n}{'x' * 1_000_000}": np.zeros((2, 3, 4), bool) for n in range(5)}
-        conversation.reconstruct(request(masks=masks))
+        conversation.ask(request(masks=masks))
     assert not conversation.busy
     assert list(scratch.folder.iterdir()) == []
 
@@ -85,7 +85,7 @@ def test_a_request_that_cannot_be_sent_leaves_nothing(scratch):
 )
 def test_a_failure_of_the_worker_is_an_error_to_show(scratch, caplog, error, raised):
     conversation = ready_conversation(scratch)
-    line = conversation.reconstruct(request())
+    line = conversation.ask(request())
     failed = protocol.Failed(message_id(line), error, "The bundle is damaged.", "Traceback of the worker")
     (event,) = conversation.feed(protocol.encode(failed))
     assert type(event.error) is raised
@@ -98,7 +98,7 @@ def test_a_failure_of_the_worker_is_an_error_to_show(scratch, caplog, error, rai
 def test_whatever_comes_after_cancel_is_cancelled(scratch, ending):
     conversation = ready_conversation(scratch)
     assert conversation.cancel() == b""
-    line = conversation.reconstruct(request())
+    line = conversation.ask(request())
     assert protocol.decode(conversation.cancel(), protocol.REQUESTS) == protocol.Cancel(message_id(line))
     assert conversation.feed(protocol.encode(protocol.ProgressReport(message_id(line), Progress(1, "")))) == []
     if ending == "result":
@@ -121,7 +121,7 @@ def test_answers_to_another_request_are_ignored(scratch):
 
 def test_an_answer_that_is_none_of_the_kind_asked_for_is_an_error(scratch):
     conversation = ready_conversation(scratch)
-    line = conversation.reconstruct(request())
+    line = conversation.ask(request())
     (event,) = conversation.feed(protocol.encode(protocol.Result(message_id(line), {"images": 3})))
     assert "The answer of the worker has an unknown entry 'images'" in str(event.error)
 
@@ -129,7 +129,7 @@ def test_an_answer_that_is_none_of_the_kind_asked_for_is_an_error(scratch):
 def test_an_answer_that_points_out_of_the_folder_is_refused(scratch):
     np.save(scratch.folder.parent / "secret.npy", np.zeros(3))
     conversation = ready_conversation(scratch)
-    line = conversation.reconstruct(request())
+    line = conversation.ask(request())
     answer = json.loads(answer_to(line, scratch))
     answer["result"]["arrays"]["image"]["$array"]["file"] = "../secret.npy"
     (event,) = conversation.feed(json.dumps(answer).encode() + b"\n")
@@ -139,7 +139,7 @@ def test_an_answer_that_points_out_of_the_folder_is_refused(scratch):
 
 def test_another_version_of_the_protocol_is_one_sentence_once(scratch):
     conversation = Conversation(scratch)
-    conversation.reconstruct(request())
+    conversation.ask(request())
     line = b'{"kind": "ready", "protocol": 99, "pid": 5}\n'
     (event,) = conversation.feed(line + line + protocol.encode(READY))
     assert "version 99 of the protocol" in str(event.error)
@@ -173,7 +173,7 @@ def test_why_there_is_no_engine_is_told_once(scratch):
 )
 def test_death_at_work_is_one_sentence_that_says_why(scratch, exit_code, stderr, sentence):
     conversation = ready_conversation(scratch)
-    conversation.reconstruct(request())
+    conversation.ask(request())
     event = conversation.closed(exit_code, stderr)
     with pytest.raises(UserError, match=sentence):
         raise event.error
@@ -207,7 +207,7 @@ def test_a_death_that_interrupts_nothing_is_silent_and_the_next_worker_is_heard(
     assert conversation.closed(-9) is None
     assert conversation.process_id is None
     assert conversation.feed(protocol.encode(READY)) == [READY]
-    line = conversation.reconstruct(request())
+    line = conversation.ask(request())
     assert isinstance(conversation.feed(answer_to(line, scratch))[0], ResultEvent)
 
 
@@ -244,8 +244,8 @@ def test_no_garbage_raises_and_the_cuts_do_not_matter(common_scratch, parts, bus
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     whole, cut = Conversation(common_scratch), Conversation(common_scratch)
     if busy:
-        whole.reconstruct(request())
-        cut.reconstruct(request())
+        whole.ask(request())
+        cut.ask(request())
     expected = summary(whole.feed(stream))
     found = []
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):

@@ -19,6 +19,7 @@ MESSAGES = [
     protocol.Info(1),
     protocol.Reconstruct(2, {"bundle": {"$path": "/m"}}),
     protocol.Synthesize(3, {"count": 4}),
+    protocol.Encode(3, {"bundle": {"$path": "/m"}}),
     protocol.Cancel(4),
     protocol.Ready(protocol.PROTOCOL_VERSION, 4711, "SlicerVAE 1.2.3"),
     protocol.ProgressReport(5, Progress(0.25, "Schädel\n", None)),
@@ -75,7 +76,7 @@ def test_a_process_id_that_would_end_other_processes_is_refused(process_id):
 
 
 def test_another_version_is_named_even_when_the_rest_of_ready_has_changed():
-    with pytest.raises(protocol.WrongVersion, match=r"version 99 .* version 2; install the same"):
+    with pytest.raises(protocol.WrongVersion, match=rf"version 99 .* version {protocol.PROTOCOL_VERSION}; install"):
         protocol.decode(b'{"kind": "ready", "protocol": 99, "gpu": "new entry"}', protocol.ANSWERS)
 
 

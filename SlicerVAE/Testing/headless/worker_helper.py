@@ -16,10 +16,15 @@ import numpy as np
 
 from SlicerVAELib.core.engine import (
     AnomalyOptions,
+    DecodeRequest,
+    EncodedVolume,
+    EncodeRequest,
     EngineInfo,
+    LatentsRequest,
     Provenance,
     Reconstruction,
     ReconstructRequest,
+    SliceLatents,
     Synthesis,
     SynthesizeRequest,
 )
@@ -69,6 +74,19 @@ class SmallEngine:
         images = np.random.default_rng(request.seed).standard_normal((request.count, 8, 8)).astype(np.float32)
         progress(Progress(1.0, "done"))
         return Synthesis(images, 1.0, (0.0, 1.0), {}, (), Provenance("tiny", "1", "0", "test", "MR"))
+
+    def encode(
+        self, request: EncodeRequest, progress: Listener = ignore, cancel: Cancel | None = None
+    ) -> EncodedVolume:
+        raise UserError("The small engine has no posterior.")
+
+    def decode(self, request: DecodeRequest, progress: Listener = ignore, cancel: Cancel | None = None) -> Synthesis:
+        raise UserError("The small engine has no decoder.")
+
+    def latents(
+        self, request: LatentsRequest, progress: Listener = ignore, cancel: Cancel | None = None
+    ) -> SliceLatents:
+        raise UserError("The small engine has no encoder.")
 
     def close(self) -> None:
         """Nothing is held."""

@@ -3,17 +3,19 @@
 Everything compared is timed in turn within one run, and ratios of medians are reported, because machines are shared.
 """
 
+import functools
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from SlicerVAELib.core.bundle import load_network, write_bundle
 from SlicerVAELib.core.declaration import Declaration
-from SlicerVAELib.core.engine import ReconstructRequest
+from SlicerVAELib.core.engine import DecodeRequest, ReconstructRequest
 from SlicerVAELib.core.local_engine import SOFTWARE, LocalEngine
 from SlicerVAELib.core.manifest import FORMAT, FORMAT_VERSION, Manifest, NetworkDescription
 from SlicerVAELib.core.networks import Network, build
@@ -31,23 +33,25 @@ from .timing import timed
 SIZE, SLICES, MODEL_SIZE = 512, 100, 256
 OUTPUTS = ("reconstruction", "residual")
 COLD_STARTS = 3
+EXPLORED_SIZE, SLIDER_STEPS = 128, 10
 
 
 def measure(runs: int, listener: Listener) -> list[Figure]:
     """Measure with ``runs`` repetitions of each; a phantom CT of 512×512×100, a 256-pixel model with random weights."""
     with tempfile.TemporaryDirectory() as place:
-        bundle = _bundle(Path(place) / "bundle")
+        bundle = _bundle(Path(place) / "bundle", MODEL_SIZE)
         volume = make_patient(1, 1, size=SIZE, slices=SLICES).volume.replace(masks={})
         request = ReconstructRequest(bundle, volume, outputs=OUTPUTS)
-        meter = Meter(listener, "measuring", 3 * (runs + 1) + COLD_STARTS)
+        meter = Meter(listener, "measuring", 4 * (runs + 1) + COLD_STARTS)
         figures = _against_the_network(request, runs, meter)
         figures += _through_the_worker(request, runs, meter)
+        figures += _explored(Path(place) / "small", runs, meter)
     return figures + _starts(meter)
 
 
-def _bundle(folder: Path) -> Path:
+def _bundle(folder: Path, size: int) -> Path:
     torch.manual_seed(0)
-    network = build("table52_vae", {"size": MODEL_SIZE})
+    network = build("table52_vae", {"size": size})
     manifest = Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
@@ -56,8 +60,8 @@ def _bundle(folder: Path) -> Path:
         created="",
         software=SOFTWARE,
         recipe="vae50",
-        network=NetworkDescription("table52_vae", {"size": MODEL_SIZE}),
-        preprocessing=Preprocessing(HounsfieldWindow(), MODEL_SIZE, 500 / MODEL_SIZE),
+        network=NetworkDescription("table52_vae", {"size": size}),
+        preprocessing=Preprocessing(HounsfieldWindow(), size, 500 / size),
         declaration=Declaration(Modality.CT, "CHEST", 500.0, (1.0, 10.0), 0, "none: random weights"),
         noise_variance=0.01,
     )
@@ -105,6 +109,28 @@ def _through_the_worker(request: ReconstructRequest, runs: int, meter: Meter) ->
             if run > 0:
                 ratios.append(through / inside)
     return [Figure("reconstruct + residual through the worker to in process", statistics.median(ratios), "×", 1.15)]
+
+
+def _explored(folder: Path, runs: int, meter: Meter) -> list[Figure]:
+    """What a slider of the latent explorer waits for, and how often the picture follows it."""
+    bundle = _bundle(folder, EXPLORED_SIZE)
+    shape = load_network(bundle).latent.shape
+    seconds = []
+    with WorkerEngine() as worker:
+        for run in range(runs + 1):
+            # As many as a person's slider asks for while it is moved once.
+            for step in range(SLIDER_STEPS):
+                request = DecodeRequest(bundle, np.full((1, *shape), step / SLIDER_STEPS, np.float32))
+                taken, _ = timed(functools.partial(worker.decode, request))
+                if run > 0:
+                    seconds.append(taken)
+            meter.advance(1)
+    median = statistics.median(seconds)
+    what = f"at {EXPLORED_SIZE}² through the warm worker"
+    return [
+        Figure(f"one slice decoded {what}", median * 1000, "ms", 50.0),
+        Figure(f"pictures a second, decoded one by one {what}", 1 / median, "1/s", 10.0, "at least"),
+    ]
 
 
 def _starts(meter: Meter) -> list[Figure]:

@@ -171,7 +171,8 @@ def _judged(trial: Trial, run: RunFolder, state: TrainingState, cache: Cache, ca
     tests = [MR_TEST] if trial.cohort == "mr" else list(PHANTOM_TESTS)
     quality = quality_of(network, test_images_of(recipe, record, tests, cache, cancel))
     kl = [row.get("validation_kl", row.get("train_kl", 0.0)) for row in rows]
-    at_two_thirds = kl[len(kl) * 2 // 3 - 1] if len(kl) >= 3 else kl[-1]
+    loss = [row.get("validation_loss", row["train_loss"]) for row in rows]
+    then = len(rows) * 2 // 3 - 1 if len(rows) >= 3 else -1
     steps_per_s, share = _pace(run.path / "timing.json")
     return Outcome(
         trial,
@@ -180,7 +181,8 @@ def _judged(trial: Trial, run: RunFolder, state: TrainingState, cache: Cache, ca
         test_mse=quality.mse,
         test_ms_ssim=quality.ms_ssim,
         kl=kl[-1],
-        kl_growth=kl[-1] / at_two_thirds if at_two_thirds > 0 else 0.0,
+        kl_growth=kl[-1] / kl[then] if kl[then] > 0 else 0.0,
+        loss_fell=loss[-1] < loss[then],
         perplexity=_mean_of(last, "perplexity"),
         usage=_mean_of(last, "usage"),
         steps_per_s=steps_per_s,

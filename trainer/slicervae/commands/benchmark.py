@@ -2,7 +2,8 @@
 
 engine: reconstruction, resampling, worker and start-up. clinical: reading, contouring and preprocessing. recipes: every
 recipe trained, and the speed of training. structures: the masks that rtvae_structures reconstructs, for its three
-losses."""
+losses. library: search, storage and retrieval of the patient library. calibration: false alarms of a calibrated model
+on healthy phantoms."""
 
 import argparse
 import sys
@@ -57,6 +58,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     structures.add_argument("--seeds", type=int, default=10, metavar="N", help="trainings of the recipe")
     structures.add_argument("--baseline-seeds", type=int, default=3, metavar="N", help="of each plain cross-entropy")
     structures.set_defaults(measure=_structures)
+    calibration = kinds.add_parser(
+        "calibration", help="false alarms of a calibrated thorax model on healthy phantoms", formatter_class=layout
+    )
+    calibration.add_argument("bundle", type=Path, metavar="BUNDLE", help="model of the thorax in CT")
+    calibration.add_argument("--patients", type=_at_least(1), default=80, metavar="N", help="healthy phantoms")
+    calibration.add_argument("--splits", type=_at_least(1), default=50, metavar="N", help="of these patients")
+    calibration.set_defaults(measure=_calibration)
+
+    library = kinds.add_parser("library", help="searching similar slices and patients", formatter_class=layout)
+    _add_runs(library, least=1, what="repetitions of each timing")
+    library.add_argument("--server", metavar="URL", help="an empty PostgreSQL database with pgvector, to be filled")
+    library.add_argument("--thorax", type=Path, metavar="BUNDLE", help="also find phantoms again by this CT model")
+    library.add_argument("--patients", type=_at_least(2), default=100, metavar="N", help="phantoms for that")
+    library.add_argument("--size", type=_at_least(16), default=128, metavar="N", help="pixels of a phantom's side")
+    library.add_argument("--slices", type=_at_least(10), default=40, metavar="N", help="of a phantom")
+    library.add_argument("--brain", type=Path, metavar="BUNDLE", help="also find visits again by this MR model")
+    library.add_argument("--visits", type=Path, metavar="DIR", help="folder of PATIENT/studyN_FLAIR.nii.gz for that")
+    library.set_defaults(measure=_library)
 
 
 def _add_runs(parser: argparse.ArgumentParser, least: int, what: str) -> None:
@@ -102,6 +121,27 @@ def _clinical(options: argparse.Namespace) -> str:
     return _figures(options, measure)
 
 
+def _library(options: argparse.Namespace) -> str:
+    from SlicerVAELib.core.errors import UserError
+    from SlicerVAELib.core.progress import part_of
+
+    from ..benchmarks import library_search, library_storage, retrieval
+    from ..benchmarks.figure import HEADER
+    from ..console import cancel_on_interrupt, progress_bar
+
+    if (options.brain is None) != (options.visits is None):
+        raise UserError("--brain and --visits belong together; give both or none.")
+    with progress_bar("Measuring") as listener, cancel_on_interrupt("Stopped.") as cancel:
+        figures = library_search.measure(options.runs, part_of(listener, 0, 0.4))
+        figures += library_storage.measure(options.runs, part_of(listener, 0.4, 0.7), server=options.server)
+        if options.thorax is not None:
+            of_phantoms = (options.patients, options.size, options.slices)
+            figures += retrieval.phantoms(options.thorax, *of_phantoms, part_of(listener, 0.7, 0.9), cancel)
+        if options.brain is not None:
+            figures += retrieval.repeat_scans(options.brain, options.visits, "FLAIR", part_of(listener, 0.9, 1), cancel)
+    return "\n".join([HEADER, *(figure.line for figure in figures)]) + "\n"
+
+
 def _figures(options: argparse.Namespace, measure: "Callable[[int, Listener], list[Figure]]") -> str:
     from ..benchmarks.figure import HEADER
     from ..console import progress_bar
@@ -141,3 +181,16 @@ def _structures(options: argparse.Namespace) -> str:
     with progress_bar("Training") as listener, cancel_on_interrupt("Stopped; the same command goes on.") as cancel:
         outcomes = measure(standard_plan(), options.out, options.seeds, options.baseline_seeds, listener, cancel)
     return table(outcomes) + "\n"
+
+
+def _calibration(options: argparse.Namespace) -> str:
+    from SlicerVAELib.core.engine import Hardware
+
+    from ..benchmarks.calibration import Trial, measure
+    from ..benchmarks.figure import HEADER
+    from ..console import cancel_on_interrupt, progress_bar
+
+    trial = Trial(patients=options.patients, splits=options.splits)
+    with progress_bar("Measuring") as listener, cancel_on_interrupt("Stopped.") as cancel:
+        figures = measure(options.bundle, trial, Hardware(), listener, cancel)
+    return "\n".join([HEADER, *(figure.line for figure in figures)]) + "\n"

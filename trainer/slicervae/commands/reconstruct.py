@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from .anomaly_options import add_anomaly, anomaly_of
 from .hardware import add_device, hardware_of
 
 
@@ -37,16 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help="a further image of the patient, for a model of several; NAME as the model calls it",
     )
-    parser.add_argument("--smoothing", type=float, default=2.0, metavar="MM", help="σ that smooths the anomaly map")
+    add_anomaly(parser)
     parser.add_argument(
         "--sample-seed", type=int, metavar="S", help="decode a seeded draw of the posterior instead of its mean"
+    )
+    parser.add_argument(
+        "--override", action="store_true", help="let a demonstration model look at a patient; result.json tells it"
     )
     add_device(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Reconstruct one volume."""
-    from SlicerVAELib.core.engine import AnomalyOptions, ReconstructRequest
+    from SlicerVAELib.core.engine import ReconstructRequest
     from SlicerVAELib.core.local_engine import LocalEngine
     from SlicerVAELib.core.manifest import read_manifest
     from SlicerVAELib.core.outputs import OUTPUTS
@@ -54,8 +58,9 @@ def run(options: argparse.Namespace) -> None:
 
     from ..apply import reconstruct_file
     from ..console import cancel_on_interrupt, progress_bar
+    from .named import named
 
-    channels = dict(_named_file(text) for text in options.channel)
+    channels = {name: Path(file) for name, file in named(options.channel, "file").items()}
     read_manifest(options.bundle)  # a wrong bundle is told before a large input is read
 
     def request_for(volume: Volume) -> ReconstructRequest:
@@ -63,9 +68,10 @@ def run(options: argparse.Namespace) -> None:
             bundle=options.bundle,
             volume=volume,
             outputs=OUTPUTS,
-            anomaly=AnomalyOptions(smoothing_mm=options.smoothing),
+            anomaly=anomaly_of(options),
             sample_seed=options.sample_seed,
             hardware=hardware_of(options),
+            override=options.override,
         )
 
     with progress_bar("Reconstructing") as listener, cancel_on_interrupt("Stopped; nothing was written.") as cancel:
@@ -89,12 +95,3 @@ def run(options: argparse.Namespace) -> None:
     sys.stdout.write(
         f"Wrote {', '.join(sorted(p.name for p in options.out.iterdir()))} to {options.out} ({seconds:.1f} s).\n"
     )
-
-
-def _named_file(text: str) -> tuple[str, Path]:
-    from SlicerVAELib.core.errors import UserError
-
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise UserError(f"The channel '{text}' has no name or no file; write it as NAME=FILE.")
-    return name, Path(path)

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from SlicerVAELib.core.declaration import PHANTOM
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.progress import Cancel, Listener, Meter, ignore
 from SlicerVAELib.core.volume import Modality, Source, Volume
@@ -137,7 +138,7 @@ class _Scan:
             study_uid=uid("study", *key),
             series_uid=uid("series", *key),
             frame_of_reference_uid=uid("frame of reference", *key),
-            description="Phantom thorax",
+            description=PHANTOM,
             body_part="CHEST",
         )
         masks = {name: self._shares[name] > HALF for name in STRUCTURES}

@@ -5,6 +5,7 @@ looked up.
 """
 
 import abc
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -70,11 +71,19 @@ class CodeNetwork(Network):
 
         There is no temperature to a uniform distribution.
         """
-        levels = [
-            codebook.vectors.detach().cpu()[torch.randint(codebook.size, grid, generator=generator)].movedim(-1, 0)
+        drawn = [
+            torch.randint(codebook.size, (1, *grid), generator=generator)
             for codebook, grid in zip(self.codebooks, self.latent.grids, strict=True)
         ]
-        return torch.cat([level.flatten() for level in levels]).reshape(self.latent.shape)
+        return self.vectors_of(drawn)[0]
+
+    def vectors_of(self, levels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The vectors (N, *latent.shape) of the codes (N, *grid) of every level, on the CPU."""
+        looked_up = [
+            codebook.vectors.detach().cpu()[indices].movedim(-1, 1).flatten(1)
+            for codebook, indices in zip(self.codebooks, levels, strict=True)
+        ]
+        return torch.cat(looked_up, dim=1).reshape(-1, *self.latent.shape)
 
 
 class OneCodebookNetwork(CodeNetwork):

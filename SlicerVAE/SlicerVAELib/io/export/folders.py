@@ -81,7 +81,7 @@ def _objects(
     if "residual" in arrays:
         yield "residual.dcm", residual_map(source, arrays["residual"], outputs.unit, model)
     if "anomaly" in arrays:
-        yield "anomaly.dcm", anomaly_map(source, arrays["anomaly"], outputs.anomaly_unit, model)
+        yield "anomaly.dcm", anomaly_map(source, arrays["anomaly"], outputs.anomaly_unit, outputs.not_seen, model)
     yield "field_of_view.dcm", field_of_view_segmentation(source, arrays["field_of_view"] != 0, model)
     if above is not None and above.any():
         told = f"above {threshold:g}, {outputs.anomaly_unit}"

@@ -29,7 +29,6 @@ from .source import SourceSeries, unusable_headers_told
 _NUMBERS = {"residual": 9002, "anomaly map": 9003, "anomaly": 9004, "field of view": 9005}
 _ARBITRARY = Code("[arb'U]", "UCUM", "arbitrary unit")
 _SHOWN_PERCENTILE = 99.8
-_NOT_SEEN = -1.0  # as core.outputs has it, which imports torch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,21 +67,26 @@ def residual_map(source: SourceSeries, residual: np.ndarray, unit: str, provenan
     return _parametric_map(source, residual, "residual", scale, provenance)
 
 
-def anomaly_map(source: SourceSeries, anomaly: np.ndarray, unit: str, provenance: Provenance) -> Dataset:
+def anomaly_map(
+    source: SourceSeries, anomaly: np.ndarray, unit: str, not_seen: float, provenance: Provenance
+) -> Dataset:
     """The anomaly map (K, J, I) as float32.
 
-    Its −1, where the model saw nothing, is declared as the pixel padding value and lies outside of the range that the
-    real-world value mapping maps. DICOM has no code for a map's own unit: it is dimensionless, and named by the code's
-    meaning.
+    ``not_seen``, where the model saw nothing, is declared as the pixel padding value and lies outside of the range that
+    the real-world value mapping maps. DICOM has no code for a map's own unit: it is dimensionless, and named by the
+    code's meaning.
     """
+    values = np.where(anomaly == not_seen, 0, anomaly)
+    lowest, highest = (float(end) for end in (values.min(), values.max()))
+    reach = float(np.percentile(np.abs(values), _SHOWN_PERCENTILE)) or 1.0
     scale = _Scale(
         unit=Code("1", "UCUM", long_string(unit)),
         explanation=unit,
-        ends=(0.0, max(float(anomaly.max()), 0.0)),
-        shown=(0.0, float(np.percentile(np.maximum(anomaly, 0), _SHOWN_PERCENTILE)) or 1.0),
+        ends=(min(lowest, 0.0), max(highest, 0.0)),
+        shown=(-reach if lowest < 0 else 0.0, reach),
     )
     dataset = _parametric_map(source, anomaly, "anomaly map", scale, provenance)
-    dataset.FloatPixelPaddingValue = dataset.FloatPixelPaddingRangeLimit = _NOT_SEEN
+    dataset.FloatPixelPaddingValue = dataset.FloatPixelPaddingRangeLimit = not_seen
     return dataset
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.engine import Provenance
+from ...core.engine import NOT_SEEN, NOT_SEEN_SIGNED, Provenance
 from ...core.errors import UserError
 from ...core.records import from_data
 from ...core.volume import Geometry
@@ -26,7 +26,8 @@ class ModelOutputs:
 
     ``arrays`` (K, J, I) by the names of MAPS, as ``core.engine.Reconstruction`` has them, the field of view always;
     ``unit`` is that of reconstruction and residual ("HU", empty for arbitrary ones). ``series_uid`` is the input's,
-    empty where it was not DICOM; ``name`` is what messages call it all.
+    empty where it was not DICOM; ``name`` is what messages call it all; ``not_seen`` is what the anomaly map holds
+    where the model saw nothing.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -36,6 +37,7 @@ class ModelOutputs:
     provenance: Provenance
     series_uid: str
     name: str
+    not_seen: float = NOT_SEEN
 
     def check_made_from(self, source: SourceSeries) -> None:
         """Raise UserError unless this was made from ``source``, as far as can be told, and lies on its grid."""
@@ -78,6 +80,7 @@ def read_model_outputs(folder: Path) -> ModelOutputs:
         provenance=_provenance(facts, folder),
         series_uid=_text(facts.get("input", {}), "series_uid", folder),
         name=str(folder),
+        not_seen=_not_seen(facts, folder),
     )
 
 
@@ -123,6 +126,13 @@ def _text(facts: Any, key: str, folder: Path) -> str:
     if not isinstance(value, str):
         raise UserError(f"{folder / 'result.json'}, entry '{key}', is no text; reconstruct the volume again.")
     return value
+
+
+def _not_seen(facts: Mapping[str, Any], folder: Path) -> float:
+    value = facts.get("anomaly_not_seen", NOT_SEEN)
+    if value not in (NOT_SEEN, NOT_SEEN_SIGNED):
+        raise UserError(f"{folder / 'result.json'}, entry 'anomaly_not_seen', is no such mark; reconstruct again.")
+    return float(value)
 
 
 def _provenance(facts: Mapping[str, Any], folder: Path) -> Provenance:

@@ -1,14 +1,14 @@
-"""The model's folder between the parameter node and its path edit."""
+"""A path between the parameter node and its path edit."""
 
 from pathlib import Path
 from typing import Any
 
 from slicer.parameterNodeWrapper.guiConnectors import GuiConnector
 
-NO_PATH = Path()  # how the parameter node keeps that no model is chosen
+from .chosen_model import NO_PATH
 
 
-class ModelPathConnector(GuiConnector):
+class PathConnector(GuiConnector):
     """Binds a ctkPathLineEdit; Slicer's own connector would show the empty path as a dot."""
 
     def __init__(self, widget: Any) -> None:
@@ -21,9 +21,9 @@ class ModelPathConnector(GuiConnector):
         return datatype is Path and hasattr(widget, "currentPath")
 
     @staticmethod
-    def create(widget: Any, datatype: Any) -> "ModelPathConnector | None":
+    def create(widget: Any, datatype: Any) -> "PathConnector | None":
         """Return a connector for ``widget``, None where it is not made for it."""
-        return ModelPathConnector(widget) if ModelPathConnector.canRepresent(widget, datatype) else None
+        return PathConnector(widget) if PathConnector.canRepresent(widget, datatype) else None
 
     def _connect(self) -> None:
         self._widget.currentPathChanged.connect(self.changed)

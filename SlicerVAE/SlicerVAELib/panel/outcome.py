@@ -1,0 +1,12 @@
+"""What the person reads when a run has ended."""
+
+from collections.abc import Iterable
+
+from ..scene.nodes import VolumeNode
+from .section import listed
+
+
+def done(nodes: Iterable[VolumeNode], seconds: float, notices: Iterable[str]) -> str:
+    """Return what was written, in which time, and what the engine has to say about it."""
+    written = listed(tuple(f"'{node.GetName()}'" for node in nodes))
+    return "\n".join([f"Done in {seconds:.0f} s: {written}.", *notices])

@@ -1,0 +1,55 @@
+"""The person's choices, kept in the scene and restored with it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+from .offers import AnomalyMethod, BatchSource, Device, Precision, Prior
+
+
+@parameterNodeWrapper
+class SlicerVAEParameterNode:
+    """The names are those of the SlicerParameterName properties in the .ui files; paths are bound by PathConnector.
+
+    An output of None asks for a new volume. ``structureChoices`` holds the segment that the person chose for each of
+    the model's structures, by names; ``confirmedStructures`` and ``overriddenWarnings`` are the very words that the
+    person agreed to, so that others need another yes. Slices are counted from 1 as a person counts them; ``lastSlice``
+    0 is the last one there is. Levels are in the map's own unit.
+    """
+
+    modelPath: Path
+    device: Device = Device.AUTO
+    precision: Precision = Precision.AUTO
+    overriddenWarnings: str = ""
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    structures: vtkMRMLSegmentationNode
+    structureChoices: dict[str, str]
+    confirmedStructures: str = ""
+    firstSlice: Annotated[int, WithinRange(1, 100_000)] = 1
+    lastSlice: Annotated[int, WithinRange(0, 100_000)] = 0
+    currentSliceOnly: bool = False
+
+    reconstructionVolume: vtkMRMLScalarVolumeNode
+    residualVolume: vtkMRMLScalarVolumeNode
+    blend: Annotated[float, WithinRange(0, 1)] = 0.5
+
+    anomalyVolume: vtkMRMLScalarVolumeNode
+    anomalyMethod: AnomalyMethod = AnomalyMethod.AUTO
+    calibrated: bool = True
+    alarmLevel: Annotated[float, WithinRange(0, 50)] = 3.0
+    smallestRegion: Annotated[float, WithinRange(0, 1000)] = 0.1
+    overlayOpacity: Annotated[float, WithinRange(0, 1)] = 0.6
+
+    sampleCount: Annotated[int, WithinRange(1, 1000)] = 16
+    sampleSeed: Annotated[int, WithinRange(0, 2**31 - 1)] = 0
+    samplePrior: Prior = Prior.AUTO
+    sampleTemperature: Annotated[float, WithinRange(0, 10)] = 1.0
+    otherVolume: vtkMRMLScalarVolumeNode
+
+    batchSource: BatchSource = BatchSource.FOLDER
+    batchFolder: Path
+    batchOutput: Path
+    batchWithWarnings: bool = False

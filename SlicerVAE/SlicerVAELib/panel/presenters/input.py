@@ -1,0 +1,87 @@
+"""The input: which volume and which of its slices, how it lies in the patient, which segment is which structure."""
+
+import dataclasses
+from typing import Protocol
+
+from ...core.positions import orientation_in_words
+from ..chosen_input import InputFacts, StructureMatch, slices_wanted
+from ..readiness import are_confirmed, confirm_structures, matches_of
+from ..section import Panel
+
+
+@dataclasses.dataclass(frozen=True)
+class InputState:
+    """What the section shows; ``slices`` tells which the model will be shown."""
+
+    orientation: str
+    complaint: str
+    slices: str
+    can_choose_slices: bool
+    matches: tuple[StructureMatch, ...]
+    are_confirmed: bool
+    can_confirm: bool
+
+
+class InputView(Protocol):
+    """The section's widgets."""
+
+    def draw(self, state: InputState) -> None:
+        """Show the state."""
+        ...
+
+
+class InputPresenter:
+    """Tells what the input is; the choices themselves are in the parameter node."""
+
+    def __init__(self, view: InputView, panel: Panel) -> None:
+        self._view, self._panel = view, panel
+
+    def refresh(self) -> None:
+        """Draw the section."""
+        panel, facts = self._panel, self._panel.input.facts
+        matches = matches_of(panel)
+        takes_slices = panel.model.manifest is None or panel.model.manifest.preprocessing.depth == "slices"
+        self._view.draw(
+            InputState(
+                orientation=_described(facts) if facts is not None else "",
+                complaint=panel.input.complaint,
+                slices=self._slices(facts) if facts is not None else "",
+                can_choose_slices=facts is not None and takes_slices,
+                matches=matches,
+                are_confirmed=bool(matches) and are_confirmed(panel),
+                can_confirm=bool(matches) and all(match.segment for match in matches),
+            )
+        )
+
+    def scene_closes(self) -> None:
+        """Nothing of the scene is held."""
+
+    def close(self) -> None:
+        """Nothing is observed."""
+
+    def choose_segment(self, structure: str, segment: str) -> None:
+        """Take the person's word for which segment a structure is; empty for none."""
+        parameters = self._panel.parameters
+        if parameters is not None:
+            parameters.structureChoices = {**parameters.structureChoices, structure: segment}
+
+    def confirm(self, is_confirmed: bool) -> None:
+        """Note that the person agrees to the table."""
+        if self._panel.parameters is not None and is_confirmed != are_confirmed(self._panel):
+            confirm_structures(self._panel, is_confirmed)
+
+    def _slices(self, facts: InputFacts) -> str:
+        wanted = slices_wanted(self._panel.parameters, facts)
+        if wanted.is_whole(facts.geometry):
+            return f"all {facts.slice_count} slices"
+        count = wanted.last - wanted.first + 1
+        if count == 1:
+            return f"slice {wanted.first + 1} of {facts.slice_count}"
+        return f"slices {wanted.first + 1} to {wanted.last + 1} of {facts.slice_count}"
+
+
+def _described(facts: InputFacts) -> str:
+    i, j, k = facts.geometry.shape[::-1]
+    x, y, z = facts.geometry.spacing
+    kind = facts.modality or "unknown modality"
+    return f"{kind}, {i} × {j} × {k} voxels of {x:.2f} × {y:.2f} × {z:.2f} mm; {orientation_in_words(facts.geometry)}"

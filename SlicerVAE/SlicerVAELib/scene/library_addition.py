@@ -1,0 +1,151 @@
+"""The patient of the scene into a library, in two halves like the work in ``scene.jobs``."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core.dose import dose_on
+from ..core.engine import EncodedVolume, EncodeRequest, Hardware
+from ..core.errors import UserError
+from ..core.manifest import Manifest, read_manifest
+from ..core.volume import Volume
+from ..io.dicom_headers import read_header
+from ..library.access import load_site_key, open_library
+from ..library.intake import dose_facts, series_identity, series_record, side_of_target, standardised, target_of
+from ..library.pictures import may_show_head
+from ..library.records import DoseFacts, PatientIdentity, PatientRecord, PlanFacts, SeriesFacts, Thumbnail
+from ..library.thumbnails import thumbnails_of
+from . import hierarchy
+from .dicom_files import file_of
+from .nodes import InputNode, SegmentationNode, VolumeNode
+from .segmentations import masks_from_node
+from .similar_patients import refuse_other_model, refuse_other_posteriors
+from .volumes import checked_image, volume_from_node
+
+
+@dataclasses.dataclass(frozen=True)
+class AddedPatient:
+    """Under which pseudonym the patient is in the library, and sentences about what was left out."""
+
+    pseudonym: str
+    notices: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AdditionJob:
+    """See ``prepare_addition``. ``volume`` has its structures under standard names."""
+
+    request: EncodeRequest
+    input: InputNode
+    volume: Volume
+    manifest: Manifest
+    identity: PatientIdentity
+    plan: PlanFacts | None
+    doses: tuple[DoseFacts, ...]
+    library: Path | str
+    key: Path | None
+    tags: tuple[str, ...]
+    notices: tuple[str, ...]
+
+    def publish(self, encoded: EncodedVolume) -> AddedPatient:
+        """Add the patient, in one transaction; the scene stays as it is.
+
+        Raises UserError, with the library as it was, where the input is no longer what it was, the patient is in the
+        library already, or the library refuses (another model, a tag that names the patient, a lock, a full disk).
+        """
+        self.input.check()
+        with open_library(self.library, load_site_key(self.key)) as library:
+            refuse_other_posteriors(library, self.request.bundle, encoded.provenance)
+            record = self._record(encoded, keeps_heads=library.description.keeps_head_pictures)
+            if not library.add(self.identity, record):
+                raise _is_there(self.volume)
+            pseudonym = library.key.pseudonym(self.identity.patient_id)
+        return AddedPatient(pseudonym, tuple(dict.fromkeys([*self.notices, *encoded.notices])))
+
+    def _record(self, encoded: EncodedVolume, *, keeps_heads: bool) -> PatientRecord:
+        shows_head = may_show_head(self.volume.source.body_part)
+        pictures = self._pictures(encoded) if keeps_heads or not shows_head else ()
+        series = series_record(self.volume, encoded, self.doses, thumbnails=pictures)
+        plan = self._plan(series.facts)
+        return PatientRecord((series,), (plan,) if plan is not None else (), self.tags)
+
+    def _pictures(self, encoded: EncodedVolume) -> tuple[Thumbnail, ...]:
+        preprocessing = self.manifest.preprocessing
+        window = preprocessing.intensity.window(self.volume.array)
+        return thumbnails_of(self.volume, encoded, preprocessing.field_of_view_mm, window)
+
+    def _plan(self, facts: SeriesFacts) -> PlanFacts | None:
+        if self.plan is None and not self.doses:
+            return None
+        plan = self.plan or PlanFacts(0)
+        side = plan.laterality or side_of_target(facts, target_of(self.volume, self.doses))
+        return dataclasses.replace(plan, series=0, laterality=side, doses=self.doses)
+
+
+def prepare_addition(
+    inputVolume: VolumeNode | None,
+    library: Path | str,
+    bundle: Path,
+    *,
+    segmentation: SegmentationNode | None = None,
+    dose: VolumeNode | None = None,
+    plan: PlanFacts | None = None,
+    key: Path | None = None,
+    imagesFrom: Path | str | None = None,
+    bodyPart: str | None = None,
+    tags: Sequence[str] = (),
+    hardware: Hardware | None = None,
+) -> AdditionJob:
+    """Read the patient from the scene and return the job whose request an engine encodes.
+
+    Who the patient is, the subject hierarchy tells. ``dose`` in Gy is that of ``plan``, which comes without doses of
+    its own; ``key`` is the file of the site's key (None: in its usual place). ``imagesFrom`` is the folder or the
+    DICOMweb address that the images load from, and ``bodyPart`` what they show in DICOM's words: None takes what
+    Slicer's DICOM database and the files' headers say. Pictures are kept only of body parts without a head.
+
+    Raises UserError for an input that no model can take, a patient without an ID or who is in the library already, a
+    ``dose`` that is none, and a library that can't be opened with the key or is of another model.
+    """
+    node = checked_image(inputVolume)
+    volume = volume_from_node(node)
+    identifier = hierarchy.patient_id(node)
+    if not identifier:
+        raise UserError(
+            f"'{node.GetName()}' belongs to no patient with an ID in the subject hierarchy, so nobody could be known "
+            "again; load it as DICOM."
+        )
+    manifest = read_manifest(bundle)
+    with open_library(library, load_site_key(key)) as opened:
+        refuse_other_model(opened, manifest)
+        if opened.holds(identifier):
+            raise _is_there(volume)
+    file = file_of(node)
+    place = str(imagesFrom or (file.parent if file is not None else ""))
+    part = _body_part(file) if bodyPart is None else bodyPart
+    source = dataclasses.replace(volume.source, body_part=part)
+    seen = volume.replace(masks=masks_from_node(segmentation, volume)) if segmentation is not None else volume
+    named, notices = standardised(seen.replace(source=source))
+    doses = dose_facts(named, dose_on(volume_from_node(checked_image(dose)), named.geometry)) if dose else ()
+    return AdditionJob(
+        request=EncodeRequest(bundle, seen if manifest.preprocessing.structures else volume, hardware or Hardware()),
+        input=InputNode.of(node, volume),
+        volume=named,
+        manifest=manifest,
+        identity=PatientIdentity(identifier, (series_identity(named, place),)),
+        plan=plan,
+        doses=doses,
+        library=library,
+        key=key,
+        tags=tuple(tags),
+        notices=tuple(notices),
+    )
+
+
+def _body_part(file: Path | None) -> str:
+    """What the file's header says, empty where it does not."""
+    headers = read_header(file) if file is not None else []
+    return headers[0].body_part if headers else ""
+
+
+def _is_there(volume: Volume) -> UserError:
+    return UserError(f"The patient of '{volume.source.name}' is in the library already; nothing was changed.")
