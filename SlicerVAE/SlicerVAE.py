@@ -34,7 +34,7 @@ class SlicerVAE(ScriptedLoadableModule):
         parent.helpText = _(
             "Reconstructs CT and MR volumes with a variational autoencoder, maps what the model can't explain, and "
             "draws synthetic slices. The maps are a research tool: they do not tell normal from abnormal. "
-            'See the <a href="https://github.com/SlicerVAE/SlicerVAE">documentation</a>.'
+            'See the <a href="https://github.com/SlicerVAE/SlicerVAE/blob/main/docs/user-guide.md">user guide</a>.'
         )
         parent.acknowledgementText = _("SlicerVAE is free software under the Apache License 2.0.")
 
