@@ -15,7 +15,12 @@ from .hardware import add_device, hardware_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="model folder that 'slicervae export' wrote")
-    parser.add_argument("--healthy", type=Path, required=True, metavar="DIR", help="folder of healthy patients")
+    parser.add_argument(
+        "--healthy",
+        required=True,
+        metavar="DIR",
+        help="folder of healthy patients, or dicomweb+http://…/studies/UID",
+    )
     parser.add_argument("--include", action="append", default=[], metavar="PATTERN", help="only volumes like this")
     parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="no volumes like this")
     parser.add_argument(
@@ -45,6 +50,7 @@ def run(options: argparse.Namespace) -> None:
     """Calibrate."""
     from SlicerVAELib.core.conformal import alarm_level, too_few
     from SlicerVAELib.core.progress import part_of
+    from SlicerVAELib.io.dicomweb import local_copy
     from SlicerVAELib.io.discover import discover
 
     from ..console import cancel_on_interrupt, progress_bar
@@ -58,9 +64,13 @@ def run(options: argparse.Namespace) -> None:
         seed=options.seed,
         exclude_masks=tuple(options.exclude_mask),
     )
-    with progress_bar("Calibrating") as listener, cancel_on_interrupt("Stopped; the bundle is as it was.") as cancel:
+    with (
+        progress_bar("Calibrating") as listener,
+        cancel_on_interrupt("Stopped; the bundle is as it was.") as cancel,
+        local_copy(options.healthy, cancel=cancel) as healthy,
+    ):
         found = discover(
-            options.healthy,
+            healthy,
             include=options.include,
             exclude=options.exclude,
             progress=part_of(listener, 0.0, 0.1),

@@ -6,6 +6,7 @@ from pathlib import Path
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.manifest import Manifest
 from SlicerVAELib.core.progress import Cancel, Listener
+from SlicerVAELib.io.dicomweb import local_copy
 
 from ..recipe import Recipe, load_recipe
 from ..training.run_folder import RunFolder, RunRecord
@@ -40,7 +41,8 @@ def patients_of_run(
     recipe, record = folder.recipe(), folder.record()
     if recipe.network != manifest.network or record.preprocessing != manifest.preprocessing:
         raise UserError(f"{manifest.title} was not exported from the run {run}; name its own run.")
-    return _patients(recipe, record, seed, cache, listener, cancel)
+    with local_copy(record.data, cancel=cancel) as place:
+        return _patients(recipe, dataclasses.replace(record, data=str(place)), seed, cache, listener, cancel)
 
 
 def patients_in_folder(
