@@ -6,9 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from SlicerVAELib.core.dvh import Curve, DoseStatistics, Dvh, dvh
+from SlicerVAELib.core.dvh import Curve, DoseStatistics, Dvh, dvhs
 from SlicerVAELib.core.structure_names import StructureNames
 from SlicerVAELib.io.rtdose import Dose
 from SlicerVAELib.io.rtplan import Plan
@@ -90,16 +88,15 @@ def dosimetry_of(treatment: Treatment) -> Dosimetry:
     volume = treatment.volume
     voxel = volume.geometry.voxel_volume_cm3
     names = StructureNames()
-    has_dose = np.isfinite(doses)
-    covered = {name: mask for name, mask in volume.masks.items() if (mask & has_dose).any()}
-    bare = [name for name in volume.masks if name not in covered]
+    histograms = dvhs(doses, volume.masks, voxel)
+    bare = [name for name in volume.masks if name not in histograms]
     notices = [*volume.source.notes, *treatment.notices, *names.doubts(volume.masks)]
     if bare:
         notices.append(f"The dose grid covers nothing of {', '.join(bare)}.")
     return Dosimetry(
         plan=treatment.plan,
         dose=treatment.dose,
-        histograms={name: dvh(doses, mask, voxel, name) for name, mask in covered.items()},
+        histograms=histograms,
         volumes_cm3={name: float(mask.sum()) * voxel for name, mask in volume.masks.items()},
         standard_names=names.matched(volume.masks),
         notices=tuple(notices),

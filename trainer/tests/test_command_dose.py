@@ -32,7 +32,7 @@ def test_the_table_and_the_files_tell_the_same(patient, tmp_path, capsys):
         "%",
         *(f"{target['dose'][d]:.2f}" for d in ("d98_gy", "d95_gy")),
     ]
-    rows = list(csv.DictReader((tmp_path / "out" / "dvh.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "dvh.csv").read_text().splitlines()))
     of_target = [row for row in rows if row["structure"] == "PTV"]
     assert float(of_target[0]["volume_percent"]) == 100 and float(of_target[-1]["volume_percent"]) == 0
     assert (tmp_path / "out" / "dvh.png").read_bytes().startswith(b"\x89PNG")

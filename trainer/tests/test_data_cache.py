@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from slicervae.data.cache import Cache, Prepared, default_folder, open_images
+from slicervae.data.cache import Cache, Prepared, open_images
 from slicervae.data.content import content_of, key_of
 from slicervae.data.mapped import MOST_OPEN, MappedImages
 from slicervae.data.preparation import decide, images_of
@@ -253,11 +253,11 @@ def test_a_cache_that_can_not_be_written_is_one_sentence(tmp_path):
 
 def test_the_folder_is_the_users_own_and_can_be_named(monkeypatch, tmp_path):
     monkeypatch.setenv("SLICERVAE_CACHE", str(tmp_path / "named"))
-    assert default_folder() == tmp_path / "named"
+    assert Cache().folder == tmp_path / "named"
     monkeypatch.delenv("SLICERVAE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setattr(sys, "platform", "linux")
-    assert default_folder() == tmp_path / "xdg" / "slicervae"
+    assert Cache().folder == tmp_path / "xdg" / "slicervae"
     cache = Cache(tmp_path / "private")
     cache.images(KEY, some_images)
     assert (tmp_path / "private").stat().st_mode & 0o077 == 0, "images of patients are nobody else's to read"

@@ -5,6 +5,7 @@ receives at least D; near-maximum and near-minimum are D_2% and D_98%; homogenei
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -122,6 +123,12 @@ class Dvh:
     def _volumes_at(self, doses_gy: np.ndarray) -> np.ndarray:
         counts = len(self.doses_gy) - np.searchsorted(self.doses_gy[::-1], doses_gy.astype(self.doses_gy.dtype))
         return np.where(counts > 0, self.cumulative_cm3[np.maximum(counts, 1) - 1], 0.0)
+
+
+def dvhs(dose: np.ndarray, masks: Mapping[str, np.ndarray], voxel_volume_cm3: float) -> dict[str, Dvh]:
+    """The histogram of each structure of which ``dose`` covers anything; see ``dvh``."""
+    has_dose = np.isfinite(dose)
+    return {name: dvh(dose, mask, voxel_volume_cm3, name) for name, mask in masks.items() if (mask & has_dose).any()}
 
 
 def dvh(dose: np.ndarray, mask: np.ndarray, voxel_volume_cm3: float, name: str = "The structure") -> Dvh:

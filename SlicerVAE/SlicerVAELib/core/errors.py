@@ -24,6 +24,12 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return "valid are " + ", ".join(f"'{choice}'" for choice in choices) + "."
 
 
+def listed(words: Iterable[str]) -> str:
+    """Words as a sentence lists them: "a", "a and b", "a, b and c"."""
+    every = list(words)
+    return " and ".join([", ".join(every[:-1]), every[-1]] if len(every) > 1 else every)
+
+
 def continued(sentence: object) -> str:
     """A sentence, such as an error's, as it goes on behind another's colon: with a small first letter."""
     text = str(sentence)

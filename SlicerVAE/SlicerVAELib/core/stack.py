@@ -90,7 +90,7 @@ def prepare(volume: Volume, preprocessing: Preprocessing) -> Stack:
         pixels[:, index] = resample(array, volume.geometry, grid, fill=0.0, transform=_normalising(low, high))
     body = None
     if preprocessing.body_only:
-        body = _found_body(volume, windows[0])
+        body = body_within(volume, windows[0])
         pixels[:, : preprocessing.image_channels] *= _body_on(body, grid)[:, None]
     if masks:
         classes = one_class_per_pixel(masks, volume.geometry, grid)
@@ -100,10 +100,11 @@ def prepare(volume: Volume, preprocessing: Preprocessing) -> Stack:
 
 def body_in(stack: Stack, volume: Volume) -> tuple[np.ndarray, Geometry]:
     """The body's mask in the volume that became the stack, and the mask's grid; see ``core.body.body_of``."""
-    return stack.body or _found_body(volume, stack.window)
+    return stack.body or body_within(volume, stack.window)
 
 
-def _found_body(volume: Volume, window: tuple[float, float]) -> tuple[np.ndarray, Geometry]:
+def body_within(volume: Volume, window: tuple[float, float]) -> tuple[np.ndarray, Geometry]:
+    """The body's mask in a volume whose values in ``window`` the model sees, and the mask's grid."""
     low, high = window
     return body_of(volume.array, volume.geometry, tissue_threshold(volume.modality, low, high), outside=low)
 
@@ -125,6 +126,8 @@ def _channels(volume: Volume, names: tuple[str, ...]) -> list[np.ndarray]:
 
 def _structures(volume: Volume, names: tuple[str, ...]) -> list[np.ndarray]:
     """The masks that the model sees, by its names or by others with the same standard name."""
+    if not names:
+        return []  # most models see none, and the table of names takes its time
     known = StructureNames()
     return [_named(known.meant(name, volume.masks) or name, volume.masks, "structure", volume) for name in names]
 

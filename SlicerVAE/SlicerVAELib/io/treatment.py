@@ -1,13 +1,12 @@
 """A patient as planned: image, structures, plan and dose that belong together, among the files of a folder."""
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from ..core.dose import dose_on
-from ..core.errors import UserError
+from ..core.errors import UserError, listed
 from ..core.volume import Volume
 from .read import read_volume
 from .rt_object import read_rt_object, reading, rt_files_in, text
@@ -87,7 +86,8 @@ def _structures(
             notices.append(str(error))
     if len(drawn) > 1:
         raise UserError(
-            f"{_listed(drawn)} were all drawn on {_called(volume)}; choose the structure set to use by its file."
+            f"{listed(map(str, drawn))} were all drawn on {_called(volume)}; choose the structure set to use by its "
+            "file."
         )
     if not drawn:
         return {}, None, notices
@@ -115,11 +115,6 @@ def _named_dose(path: Path, volume: Volume) -> Dose:
 def _sop_uid(path: Path) -> str:
     with reading(path, "its structures"):
         return text(read_rt_object(path, "RTSTRUCT", ["SOPInstanceUID"], "an RT structure set"), "SOPInstanceUID")
-
-
-def _listed(paths: Iterable[Path]) -> str:
-    *others, last = map(str, paths)
-    return f"{', '.join(others)} and {last}"
 
 
 def _called(volume: Volume) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..core.dvh import dvh
+from ..core.dvh import dvhs
 from ..core.engine import EncodedVolume
 from ..core.errors import UserError
 from ..core.planning_similarity import plan_geometry
@@ -110,12 +110,7 @@ def structure_facts(volume: Volume, target: str) -> tuple[StructureFacts, ...]:
 def dose_facts(volume: Volume, dose: np.ndarray) -> tuple[DoseFacts, ...]:
     """Figures and histogram of each structure that ``dose`` covers in part, gray (K, J, I) on the volume's grid, NaN
     where there is none (``core.dose.dose_on``)."""
-    covered = np.isfinite(dose)
-    found = {
-        name: dvh(dose, mask, volume.geometry.voxel_volume_cm3, name)
-        for name, mask in volume.masks.items()
-        if (mask & covered).any()
-    }
+    found = dvhs(dose, volume.masks, volume.geometry.voxel_volume_cm3)
     return tuple(
         DoseFacts(name, histogram.statistics(), histogram.curve(BIN_WIDTH_GY)) for name, histogram in found.items()
     )

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from ..core.errors import listed
 from ..scene.nodes import VolumeNode
-from .section import listed
 
 
 def done(nodes: Iterable[VolumeNode], seconds: float, notices: Iterable[str]) -> str:

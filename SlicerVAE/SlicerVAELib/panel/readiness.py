@@ -1,7 +1,8 @@
 """Whether the model can be run on the chosen input, and what the person agreed to."""
 
+from ..core.errors import listed
 from .chosen_input import StructureMatch, matched_structures
-from .section import Panel, listed
+from .section import Panel
 
 UNREAD = "There are warnings; read them and tick 'Run anyway', or choose another input or model."
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..core.engine import Hardware
+from ..core.errors import listed
 from ..core.manifest import Manifest
 from ..scene.slice_views import SliceNode, red_view
 from ..scene.watch import NodeWatch
@@ -164,8 +165,3 @@ class Panel:
             for section in self._sections:
                 section.refresh()
         self._draw_strip()
-
-
-def listed(words: tuple[str, ...]) -> str:
-    """Words as a person lists them."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import slicer
 import slicer.util
-import vtk
 
 from ..core.errors import UserError
-from ..core.volume import Geometry, Modality
+from ..core.volume import Modality
 from ..io.export.folders import Exported, export_outputs, export_samples
 from ..io.export.results import ModelOutputs, Samples
 from ..io.export.source import read_source_series
@@ -27,6 +26,7 @@ from .provenance import (
     SOURCE_SERIES,
     provenance_of,
 )
+from .volumes import own_geometry
 
 
 def export_nodes(
@@ -55,7 +55,7 @@ def _export_samples(nodes: Sequence[VolumeNode], folder: Path, threshold: float 
     if threshold is not None:
         raise UserError("Synthetic slices have no anomaly map; leave the threshold out.")
     (node,) = nodes
-    return export_samples(Samples(slicer.util.arrayFromVolume(node), _geometry(node), provenance_of(node)), folder)
+    return export_samples(Samples(slicer.util.arrayFromVolume(node), own_geometry(node), provenance_of(node)), folder)
 
 
 def _outputs(nodes: Sequence[VolumeNode]) -> ModelOutputs:
@@ -67,7 +67,7 @@ def _outputs(nodes: Sequence[VolumeNode]) -> ModelOutputs:
             raise UserError(f"'{node.GetName()}' is no output of SlicerVAE; choose reconstructions and maps.")
         if kind in arrays:
             raise UserError(f"Two of the chosen nodes are a {kind}; choose the outputs of one input.")
-        if _run_of(node) != _run_of(first) or not _geometry(node).matches(_geometry(first)):
+        if _run_of(node) != _run_of(first) or not own_geometry(node).matches(own_geometry(first)):
             raise UserError(
                 f"'{node.GetName()}' and '{first.GetName()}' were not made by one model of one input; export them one "
                 "after the other."
@@ -76,7 +76,7 @@ def _outputs(nodes: Sequence[VolumeNode]) -> ModelOutputs:
     provenance = provenance_of(first)
     return ModelOutputs(
         arrays=arrays | {"field_of_view": _field_of_view(nodes)},
-        geometry=_geometry(first),
+        geometry=own_geometry(first),
         unit=Modality(provenance.modality).unit,
         anomaly_unit=next((unit for node in nodes if (unit := node.GetAttribute(ANOMALY_UNIT))), ""),
         provenance=provenance,
@@ -97,14 +97,6 @@ def _field_of_view(nodes: Iterable[VolumeNode]) -> np.ndarray:
         if (seen := node.GetNodeReference(FIELD_OF_VIEW_ROLE)) is not None:
             return slicer.util.arrayFromVolume(seen)
     return np.ones(slicer.util.arrayFromVolume(first).shape, np.uint8)
-
-
-def _geometry(node: VolumeNode) -> Geometry:
-    """The node's own grid: a parent transform moved it in the scene, not in the files that it came from."""
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    shape = tuple(reversed(node.GetImageData().GetDimensions()))
-    return Geometry(shape, slicer.util.arrayFromVTKMatrix(matrix))
 
 
 def _loaded_from(output: VolumeNode) -> Path:

@@ -60,6 +60,14 @@ def checked_image(node: slicer.vtkMRMLScalarVolumeNode | None) -> slicer.vtkMRML
     return node
 
 
+def own_geometry(node: slicer.vtkMRMLVolumeNode) -> Geometry:
+    """Return the node's own grid, as in the file that it came from: parent transforms move it in the scene only."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    shape = tuple(reversed(node.GetImageData().GetDimensions()))
+    return Geometry(shape, slicer.util.arrayFromVTKMatrix(matrix))
+
+
 def world_geometry(node: slicer.vtkMRMLVolumeNode) -> Geometry:
     """Return the grid of a volume node in world RAS, parent transforms included.
 

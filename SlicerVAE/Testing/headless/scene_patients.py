@@ -53,13 +53,14 @@ def _structures(scene, tree, study: int, folder: Path, move: np.ndarray) -> slic
     for name, contours in read_rtstruct(folder / "RTSTRUCT.dcm").contours.items():
         segment = slicer.vtkSegment()
         segment.SetName(name)
-        segment.AddRepresentation("Planar contour", _lines([contour + move[:3, 3] for contour in contours]))
+        segment.AddRepresentation("Planar contour", as_lines([contour + move[:3, 3] for contour in contours]))
         node.GetSegmentation().AddSegment(segment)
     tree.CreateItem(study, node)
     return node
 
 
-def _lines(contours: list[np.ndarray]) -> vtk.vtkPolyData:
+def as_lines(contours: list[np.ndarray]) -> vtk.vtkPolyData:
+    """Closed lines, as SlicerRT makes them."""
     points, lines = vtk.vtkPoints(), vtk.vtkCellArray()
     for contour in contours:
         first = points.GetNumberOfPoints()

@@ -19,6 +19,7 @@ from SlicerVAELib.scene.logic import SceneLogic
 from SlicerVAELib.scene.segmentations import masks_from_node
 from SlicerVAELib.scene.volumes import volume_from_node
 from SlicerVAELib.worker.client import WorkerEngine
+from Testing.headless.scene_patients import as_lines
 from Testing.headless.tiny_bundle import PREVIEW_PNG, tiny_manifest
 from Testing.headless.twins import positions, rotation
 
@@ -60,22 +61,6 @@ def rings(heights, centre=CENTRE) -> list[np.ndarray]:
         ring = [centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle), np.full(len(angle), z)]
         found.append(np.stack(ring, axis=1))
     return found
-
-
-def as_lines(contours: list[np.ndarray]) -> vtk.vtkPolyData:
-    """Closed lines, as SlicerRT makes them."""
-    points, lines = vtk.vtkPoints(), vtk.vtkCellArray()
-    for contour in contours:
-        first = points.GetNumberOfPoints()
-        for point in contour:
-            points.InsertNextPoint(*point)
-        lines.InsertNextCell(len(contour) + 1)
-        for number in (*range(len(contour)), 0):
-            lines.InsertCellPoint(first + number)
-    data = vtk.vtkPolyData()
-    data.SetPoints(points)
-    data.SetLines(lines)
-    return data
 
 
 def oriented(array: np.ndarray, matrix: np.ndarray) -> slicer.vtkOrientedImageData:

@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from SlicerVAELib.core.errors import UserError
+from SlicerVAELib.library.user_folders import cache_folder
 
 LAYOUT = "1"
 IMAGES, KEPT, SEAL = "images.npy", "kept.npy", "seal.json"
@@ -40,24 +40,11 @@ class Prepared:
     kept: np.ndarray | None
 
 
-def default_folder() -> Path:
-    """Where entries are kept: $SLICERVAE_CACHE, otherwise this user's folder for caches."""
-    named = os.environ.get("SLICERVAE_CACHE")
-    if named:
-        return Path(named)
-    home = Path.home()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "SlicerVAE" / "Cache"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "SlicerVAE"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "slicervae"
-
-
 class Cache:
-    """Entries in a folder, by default ``default_folder``, by keys of hexadecimal digits."""
+    """Entries in a folder, by default this user's folder for caches, by keys of hexadecimal digits."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or default_folder()
+        self.folder = folder or cache_folder()
         self._entries = self.folder / LAYOUT
 
     def images(self, key: str, prepare: Callable[[], Prepared]) -> Path:

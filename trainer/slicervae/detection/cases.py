@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from SlicerVAELib.core.body import body_of, tissue_threshold
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.preprocessing import Preprocessing
 from SlicerVAELib.core.resampling import resample
+from SlicerVAELib.core.stack import body_within
 from SlicerVAELib.core.volume import Volume
 
 from ..data.cohort import find
@@ -78,9 +78,7 @@ def object_cases(data: Path, settings: DataSettings, seed: int, preprocessing: P
 
 def body_in(volume: Volume, preprocessing: Preprocessing) -> np.ndarray:
     """Where the patient is, (K, J, I), after ``core.body``."""
-    low, high = preprocessing.intensity.window(volume.array)
-    threshold = tissue_threshold(volume.modality, low, high)
-    body, grid = body_of(volume.array, volume.geometry, threshold, outside=low)
+    body, grid = body_within(volume, preprocessing.intensity.window(volume.array))
     return resample(body, grid, volume.geometry, fill=0.0).numpy() > 0.5
 
 

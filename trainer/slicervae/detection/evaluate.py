@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from SlicerVAELib.core.anomaly import METHODS, method_named
+from SlicerVAELib.core.anomaly.choice import need_method
 from SlicerVAELib.core.bundle import load_network
-from SlicerVAELib.core.calibration import calibration_of
+from SlicerVAELib.core.calibration import Calibration, calibration_of
 from SlicerVAELib.core.engine import AnomalyOptions, Hardware
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.local_engine import LocalEngine
@@ -61,7 +62,8 @@ def evaluate(plan: Plan, data: Path, out: Path, listener: Listener, cancel: Canc
     """
     manifest = read_manifest(plan.bundle)
     network = load_network(plan.bundle, manifest)
-    scores = scores_for(plan, manifest, network)
+    calibration = calibration_of(plan.bundle, manifest)
+    scores = scores_for(plan, manifest, network, calibration)
     cases = _cases(plan, manifest, data)
     choosing, testing = split_for_threshold(cases, plan.choose_on)
     gallery = Gallery([score.name for score in scores])
@@ -70,7 +72,7 @@ def evaluate(plan: Plan, data: Path, out: Path, listener: Listener, cancel: Canc
     if not any(detection.average_precision > 0 for detection in outcome.detections):
         what = ", ".join(f"'{pattern}'" for pattern in plan.truth) or "any object"
         raise UserError(f"No test volume of {data} shows {what} where the model looks; there is nothing to find.")
-    notices = _notices(choosing, outcome, manifest, plan)
+    notices = _notices(choosing, outcome, manifest, is_calibrated=calibration is not None)
     with OutputFolder(out) as folder:
         write_json_atomically(folder / "metrics.json", _facts(plan, manifest, data, outcome, notices))
         text = page(manifest.title, str(data), outcome, notices, gallery)
@@ -78,18 +80,17 @@ def evaluate(plan: Plan, data: Path, out: Path, listener: Listener, cancel: Canc
     return Told(outcome, tuple(notices))
 
 
-def scores_for(plan: Plan, manifest: Manifest, network: Network) -> tuple[Score, ...]:
+def scores_for(plan: Plan, manifest: Manifest, network: Network, calibration: Calibration | None) -> tuple[Score, ...]:
     """What is tried beside the baselines: each map as it is and, where the bundle is calibrated for it, calibrated; of
     the signed residual both sides; and the positive residual with and without intensity."""
-    calibration = calibration_of(plan.bundle, manifest)
     names = plan.methods or [name for name in METHODS if name not in SLOW]
     scores: list[Score] = [*BrightResidual.both()]
     for name in names:
         method = method_named(name)
         prior = code_prior_of(network, plan.bundle, manifest) if method.needs_code_prior else None
-        if reason := method.reason_against(network.latent, prior):
-            if plan.methods:
-                raise UserError(f"There is no map '{name}' of {manifest.title}, which {reason}.")
+        if plan.methods:
+            need_method(name, network.latent, prior, manifest.title)
+        elif method.reason_against(network.latent, prior):
             continue
         kinds = [False, True] if calibration is not None and calibration.of(name) is not None else [False]
         for calibrated in kinds:
@@ -110,13 +111,13 @@ def _cases(plan: Plan, manifest: Manifest, data: Path) -> list[CaseFile]:
     return lesion_cases(data, settings, plan.truth, preprocessing)
 
 
-def _notices(choosing: Sequence[CaseFile], outcome: Outcome, manifest: Manifest, plan: Plan) -> list[str]:
+def _notices(choosing: Sequence[CaseFile], outcome: Outcome, manifest: Manifest, *, is_calibrated: bool) -> list[str]:
     notices = []
     if not choosing:
         notices.append("No patients are left to choose thresholds on, so there is no Dice at a chosen one.")
     if outcome.patients < 2:
         notices.append("One patient is no sample: there are no intervals.")
-    if calibration_of(plan.bundle, manifest) is None:
+    if not is_calibrated:
         notices.append(f"{manifest.title} is not calibrated; 'slicervae calibrate' would add maps that are.")
     if outcome.missed_share > 0.01:
         notices.append(

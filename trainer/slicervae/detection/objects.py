@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from SlicerVAELib.core.planes import Plane, directions
-from SlicerVAELib.core.volume import Geometry, Volume
+from SlicerVAELib.core.planes import Plane, slice_axis
+from SlicerVAELib.core.volume import Volume
 
 SHAPES = ("disc", "ellipse", "square", "triangle", "ring", "cross")
 TEXTURES = ("flat", "stripes", "checks", "noise")
@@ -67,12 +67,6 @@ def insert_objects(
     values = np.moveaxis(array, 0, axis)
     changed = volume.replace(array=np.ascontiguousarray(values))
     return Inserted(changed, np.ascontiguousarray(np.moveaxis(truth, 0, axis)), tuple(objects))
-
-
-def slice_axis(geometry: Geometry, plane: Plane) -> int:
-    """The array axis (of K, J, I) along which slices of ``plane`` follow each other, or nearly so."""
-    normal = directions(plane)[:, 2]
-    return 2 - int(np.abs(geometry.directions.T @ normal).argmax())
 
 
 def _place(rng: np.random.Generator, k: int, body: np.ndarray, spacing: np.ndarray) -> ForeignObject | None:

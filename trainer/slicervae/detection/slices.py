@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from SlicerVAELib.core.planes import Plane, directions
+from SlicerVAELib.core.planes import Plane, directions, slice_axis
 from SlicerVAELib.core.volume import Geometry
-
-from .objects import slice_axis
 
 PERCENTILE = 99.0
 

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from SlicerVAELib.core.errors import listed
 from SlicerVAELib.core.volume import Modality
 
 from .findings import PatientFacts, VolumeFacts
@@ -152,6 +153,4 @@ def _groups(pairs: Iterable[tuple[K, V]]) -> Mapping[K, list[V]]:
 def _list(names: Iterable[str]) -> str:
     every = list(names)
     more = f" and {len(every) - _MOST_NAMED} more" if len(every) > _MOST_NAMED else ""
-    if more or len(every) < 2:
-        return ", ".join(every[:_MOST_NAMED]) + more
-    return f"{', '.join(every[:-1])} and {every[-1]}"
+    return ", ".join(every[:_MOST_NAMED]) + more if more else listed(every)

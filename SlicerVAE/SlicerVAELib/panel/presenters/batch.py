@@ -10,7 +10,7 @@ import slicer
 
 from ...core.declaration import check
 from ...core.engine import AnomalyOptions, Hardware, ReconstructRequest
-from ...core.errors import Cancelled, UserError
+from ...core.errors import Cancelled, UserError, listed
 from ...core.manifest import Manifest
 from ..batch_inputs import BatchInput, of_folder, of_scene
 from ..batch_report import DONE, REPORT, BatchRow, write_report
@@ -18,7 +18,7 @@ from ..chosen_model import NO_PATH
 from ..maps_run import overridden
 from ..offers import BatchSource
 from ..runs import Step, Task
-from ..section import Panel, listed
+from ..section import Panel
 from ..state import Message, RunState
 
 NOTHING_DONE = "Cancelled; nothing was written."

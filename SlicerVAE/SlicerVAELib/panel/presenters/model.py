@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Protocol
 
 from ...core.engine import EngineInfo
-from ...core.errors import UserError
+from ...core.errors import UserError, listed
 from ..demonstration import show_demonstration_patient
 from ..model_card import Row, rows_of
 from ..ports import InfoRequest
-from ..section import Panel, listed
+from ..section import Panel
 from ..state import Message
 
 
