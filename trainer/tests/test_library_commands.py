@@ -252,6 +252,12 @@ def test_with_the_key_a_patient_is_not_compared_with_herself(site, answer):
     assert distances == sorted(distances)
 
 
+def test_a_coarse_pass_leaves_those_who_are_most_alike_as_a_whole(site, tmp_path):
+    told = similar(site, site.patient(4), tmp_path, "--key", site.key, "--first", 1)
+    assert len(told["patients"]) == 1
+    assert any(f"{PATIENTS - 2} patients were passed over" in notice for notice in told["notices"])
+
+
 def test_tables_and_page_tell_the_same(answered, answer):
     table, page = (answered / "answer.csv").read_text(), (answered / "answer.html").read_text()
     rows = list(csv.DictReader(io.StringIO(table)))

@@ -156,13 +156,13 @@ def rank_patients(
     return PatientRanking(tuple(found), left_out, evaluated)
 
 
-def similar_on_the_whole(query: SliceStack, library: PatientStacks, count: int) -> np.ndarray:
-    """Indices of the ``count`` patients whose moment-matched Gaussian is nearest to the query's, symmetric KL.
+def similar_on_the_whole(query: SliceStack, summaries: Posteriors, count: int) -> np.ndarray:
+    """Indices, ascending, of the ``count`` patients whose Gaussian in ``summaries`` (``moment_matched``) is nearest to
+    the query's, symmetric KL.
 
     A coarse first pass for libraries that are too large for ``rank_patients`` over all; pass its answer as ``among``.
     What it misses is missed: measure ``recall`` on the library at hand.
     """
-    summaries = moment_matched(library)
     own = moment_matched(PatientStacks.of([query]))
     matrix = SearchMatrix.of(summaries, "symmetric-kl")
     return np.sort(nearest(own, matrix, summaries, count).indices[0])

@@ -39,13 +39,15 @@ class DistanceScale:
         """Median distance of repeat scans; None when there are none."""
         return float(np.median(self.repeats)) if len(self.repeats) else None
 
+    def percent_in_words(self, distance: float) -> str:
+        """That share as "97 %"; what is not all is never rounded to all."""
+        share = self.closer_than(distance)
+        return f"{min(round(100 * share), 99) if share < 1 else 100} %"
+
     def in_words(self, distance: float) -> str:
         """A sentence for a person, as "Closer than 97 % of pairs of different patients; repeat scans of one patient:
         median 12.3, this 40.1"."""
-        share = self.closer_than(distance)
-        # 99.7 % is not "all of them": what is not all is never rounded to all.
-        percent = min(round(100 * share), 99) if share < 1 else 100
-        words = f"Closer than {percent} % of pairs of different patients"
+        words = f"Closer than {self.percent_in_words(distance)} of pairs of different patients"
         if self.repeat_median is None:
             return f"{words}; no repeat scans are known to compare with."
         return f"{words}; repeat scans of one patient: median {self.repeat_median:.4g}, this {distance:.4g}."

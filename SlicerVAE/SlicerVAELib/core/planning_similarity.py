@@ -42,6 +42,47 @@ class PlanGeometry:
             raise ValueError(f"an overlap-volume histogram has {len(RADII_MM)} shares")
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class PlanGeometries:
+    """The geometries of P plans as columns, which may be mapped files.
+
+    ``target_volume_cm3`` is float64 (P,). Of the O organs of all plans, ``plan`` (O,) and ``name`` (O,) are the numbers
+    of the plan and, among ``names``, of the organ; ``volume_cm3``, ``centroid_distance_mm`` (O,) and
+    ``overlap_volume_histograms`` (O, R) are float64 and as in OrganGeometry.
+    """
+
+    names: tuple[str, ...]
+    target_volume_cm3: np.ndarray
+    plan: np.ndarray
+    name: np.ndarray
+    volume_cm3: np.ndarray
+    centroid_distance_mm: np.ndarray
+    overlap_volume_histograms: np.ndarray
+
+    @classmethod
+    def of(cls, plans: Sequence[PlanGeometry]) -> "PlanGeometries":
+        """The columns of some plans, none of which has an organ twice."""
+        organs = [(number, organ) for number, plan in enumerate(plans) for organ in plan.organs]
+        names = tuple(dict.fromkeys(organ.name for _, organ in organs))
+        numbers = {name: number for number, name in enumerate(names)}
+        return cls(
+            names,
+            np.array([plan.target_volume_cm3 for plan in plans], dtype=np.float64),
+            np.array([number for number, _ in organs], dtype=np.int64),
+            np.array([numbers[organ.name] for _, organ in organs], dtype=np.int64),
+            np.array([organ.volume_cm3 for _, organ in organs], dtype=np.float64),
+            np.array([organ.centroid_distance_mm for _, organ in organs], dtype=np.float64),
+            np.array([organ.overlap_volume_histogram for _, organ in organs]).reshape(-1, len(RADII_MM)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.target_volume_cm3)
+
+    def rows_of(self, name: str) -> np.ndarray:
+        """Where the organs of that name stand, in the order of their plans."""
+        return np.flatnonzero(self.name == self.names.index(name)) if name in self.names else np.empty(0, np.int64)
+
+
 def plan_geometry(volume: Volume, target: str, organs: Sequence[str]) -> PlanGeometry:
     """The geometry of some of the volume's masks, whose grid has axes at right angles.
 
@@ -83,20 +124,28 @@ def overlap_volume_histogram(target: np.ndarray, box: Box, organ: np.ndarray, sp
 
 
 def geometric_distance(first: PlanGeometry, second: PlanGeometry) -> float:
-    """How unlike two geometries are, in mm, over the organs that both have.
+    """How unlike two geometries are, in mm; see ``geometric_distances``. Raises UserError when no organ is in both."""
+    distance = float(geometric_distances(first, PlanGeometries.of([second]))[0])
+    if math.isnan(distance):
+        raise UserError("The two plans have no organ in common to compare; name the structures by TG-263.")
+    return distance
+
+
+def geometric_distances(query: PlanGeometry, plans: PlanGeometries) -> np.ndarray:
+    """How unlike the query is to each of P plans, over the organs that both have: float64 (P,) in mm, NaN for none.
 
     d = |Δρ_T| + mean over organs of (W + |Δc| + |Δρ|): ρ is the radius of the sphere of a structure's volume, c the
     distance of the organ's centroid from the target's, and W the area between the overlap-volume histograms, which is
-    how far, on average, the organ's parts would have to move towards or away from the target. Raises UserError when no
-    organ is in both.
+    how far, on average, the organ's parts would have to move towards or away from the target.
     """
-    others = {organ.name: organ for organ in second.organs}
-    pairs = [(organ, others[organ.name]) for organ in first.organs if organ.name in others]
-    if not pairs:
-        raise UserError("The two plans have no organ in common to compare; name the structures by TG-263.")
-    return _radius_difference(first.target_volume_cm3, second.target_volume_cm3) + float(
-        np.mean([_organ_distance(here, there) for here, there in pairs])
-    )
+    total, shared = np.zeros(len(plans)), np.zeros(len(plans))
+    for organ in query.organs:
+        rows = plans.rows_of(organ.name)
+        of_plans = plans.plan[rows]  # none of which comes twice: a plan has an organ once
+        total[of_plans] += _organ_distances(organ, plans, rows)
+        shared[of_plans] += 1
+    mean = np.divide(total, shared, out=np.full(len(plans), np.nan), where=shared > 0)
+    return np.abs(_radius_mm(query.target_volume_cm3) - _radius_mm(plans.target_volume_cm3)) + mean
 
 
 def rank_sum(*distances: np.ndarray) -> np.ndarray:
@@ -113,21 +162,16 @@ def _ranks(distances: np.ndarray) -> np.ndarray:
     return (np.searchsorted(ordered, distances, "left") + np.searchsorted(ordered, distances, "right") - 1) / 2
 
 
-def _organ_distance(first: OrganGeometry, second: OrganGeometry) -> float:
-    histograms = np.array([first.overlap_volume_histogram, second.overlap_volume_histogram])
-    apart = np.abs(histograms[0] - histograms[1])
-    area = np.diff(RADII_MM) @ (apart[1:] + apart[:-1]) / 2
-    centroid = abs(first.centroid_distance_mm - second.centroid_distance_mm)
-    return float(area) + centroid + _radius_difference(first.volume_cm3, second.volume_cm3)
+def _organ_distances(organ: OrganGeometry, plans: PlanGeometries, rows: np.ndarray) -> np.ndarray:
+    apart = np.abs(plans.overlap_volume_histograms[rows] - np.array(organ.overlap_volume_histogram))
+    areas = ((apart[:, 1:] + apart[:, :-1]) * np.diff(RADII_MM)).sum(axis=1) / 2
+    centroids = np.abs(plans.centroid_distance_mm[rows] - organ.centroid_distance_mm)
+    return areas + centroids + np.abs(_radius_mm(plans.volume_cm3[rows]) - _radius_mm(organ.volume_cm3))
 
 
-def _radius_difference(first_cm3: float, second_cm3: float) -> float:
-    """In mm, of the spheres of two volumes."""
-    return abs(_radius_mm(first_cm3) - _radius_mm(second_cm3))
-
-
-def _radius_mm(volume_cm3: float) -> float:
-    return (3000 * volume_cm3 / (4 * math.pi)) ** (1 / 3)
+def _radius_mm(volume_cm3: float | np.ndarray) -> np.ndarray:
+    """Of the sphere of a volume."""
+    return np.cbrt(3000 * np.asarray(volume_cm3) / (4 * math.pi))
 
 
 def _mask(volume: Volume, name: str) -> np.ndarray:

@@ -62,6 +62,23 @@ def create_site_key(path: Path | None = None) -> "SiteKey":
 
 
 @contextlib.contextmanager
+def site_key_or_new(path: Path | None = None) -> Iterator["SiteKey"]:
+    """The site's key, or a new one where there is none, which goes again when the block does not end well. Raises
+    UserError for a key that can't be read or made."""
+    try:
+        new = create_site_key(path)
+    except UserError:  # one is there
+        yield load_site_key(path)
+        return
+    try:
+        yield new
+    except BaseException:
+        assert new.path is not None
+        new.path.unlink()
+        raise
+
+
+@contextlib.contextmanager
 def _packages() -> Iterator[None]:
     try:
         yield

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from ..core.errors import UserError
 
@@ -20,6 +20,11 @@ class FileAddress:
     def __str__(self) -> str:
         return str(self.path)
 
+    @property
+    def without_password(self) -> str:
+        """The address as it may be kept and shown."""
+        return str(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class ServerAddress:
@@ -32,6 +37,15 @@ class ServerAddress:
         user = f"{unquote(parts.username)}@" if parts.username else ""
         port = f":{parts.port}" if parts.port else ""
         return f"postgresql://{user}{parts.hostname or ''}{port}{parts.path}"
+
+    @property
+    def without_password(self) -> str:
+        """The address as it may be kept and shown, with the server's options but for those that are passwords."""
+        parts = urlsplit(self.url)
+        user, at, host = parts.netloc.rpartition("@")
+        options = [(name, value) for name, value in parse_qsl(parts.query) if "password" not in name.lower()]
+        query = f"?{urlencode(options)}" if options else ""
+        return f"postgresql://{user.partition(':')[0]}{at}{host}{parts.path}{query}"
 
     @property
     def database(self) -> str:

@@ -8,8 +8,7 @@ taken to be smaller than a voxel's worth (``FLOORS``).
 
 import dataclasses
 import math
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,9 +21,11 @@ from .structure_geometry import geometry_of
 
 if TYPE_CHECKING:
     from .store import Library
+    from .structure_index import StructureIndex
 
 BEYOND = 3.5
 LEAST_PATIENTS = 5
+BODY = "External"
 _NORMAL = 0.6745  # median absolute deviation of a normal distribution with standard deviation 1
 VOLUME, EXTENT, POSITION, LATERAL = "volume", "extent S–I", "position S–I", "position L–R"
 FLOORS = {VOLUME: 0.03, EXTENT: 0.03, POSITION: 3.0, LATERAL: 3.0}  # logarithms; mm
@@ -77,31 +78,59 @@ class Placed:
     origin_mm: float
 
 
-def check_contours(query: Placed, library: Iterable[Placed]) -> list[ContourFinding]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class PlacedStructures:
+    """The structures of P series of a library. ``origins`` and ``origin_mm`` (P,) are as in Placed, and ``counts`` (P,)
+    tells of which series the structures count."""
+
+    structures: "StructureIndex"
+    origins: np.ndarray
+    origin_mm: np.ndarray
+    counts: np.ndarray
+
+    def values(self, structure: str, quantity: str, origin: str) -> np.ndarray:
+        """That quantity of all structures of that name of which it is known, positions of the same origin only."""
+        known = self.structures
+        rows = known.rows_of(structure)
+        rows = rows[self.counts[known.series[rows]]]
+        series = known.series[rows]
+        if quantity == VOLUME:
+            return known.volume_cm3[rows]
+        if quantity == EXTENT:
+            found = known.extent_mm[rows, 2]
+        elif quantity == LATERAL:
+            found = known.centroid_mm[rows, 0] - self._middle_of_body()[series]
+        else:
+            found = np.where(
+                self.origins[series] == origin, known.centroid_mm[rows, 2] - self.origin_mm[series], np.nan
+            )
+        return found[np.isfinite(found)]
+
+    def _middle_of_body(self) -> np.ndarray:
+        """Of each series, along L–R; NaN where the body is not contoured."""
+        middle = np.full(len(self.origins), np.nan)
+        rows = self.structures.rows_of(BODY)
+        middle[self.structures.series[rows]] = self.structures.centroid_mm[rows, 0]
+        return middle
+
+
+def check_contours(query: Placed, library: PlacedStructures) -> list[ContourFinding]:
     """Every quantity of the query's structures, outliers first. Targets are not judged by where they lie."""
-    known: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for patient in library:
-        for key, value in _quantities(patient, comparable=patient.origin == query.origin).items():
-            known[key].append(value)
     found = [
-        _judged(structure, quantity, value, known.get((structure, quantity), []))
-        for (structure, quantity), value in _quantities(query, comparable=True).items()
+        _judged(structure, quantity, value, library.values(structure, quantity, query.origin))
+        for (structure, quantity), value in _quantities(query).items()
     ]
     return sorted(found, key=lambda finding: -abs(finding.robust_z or 0) if finding.is_outlier else 0)
 
 
-def placed_structures(library: "Library", direction: Direction, without: Collection[str] = ()) -> Iterator[Placed]:
+def placed_structures(library: "Library", direction: Direction, without: Collection[str] = ()) -> PlacedStructures:
     """The structures of every series of the library but those of the patients ``without`` (pseudonyms), in the places
     that the search files of that divergence tell."""
     index = library.search_index(direction)
-    names = [name for name in library.pseudonyms() if name not in without]
-    facts = dict(zip(names, library.facts(names), strict=True))
-    for n, entry in enumerate(index.entries):
-        patient = facts.get(entry.pseudonym)
-        if patient is not None:
-            start = int(index.stacks.starts[n])
-            origin_mm = float(index.slice_positions_mm[start, 2] - index.stacks.positions_mm[start])
-            yield Placed(patient.series[entry.number].structures, str(index.stacks.origins[n]), origin_mm)
+    first = index.stacks.starts[:-1]
+    origin_mm = index.slice_positions_mm[first, 2] - index.stacks.positions_mm[first]
+    counts = np.array([entry.pseudonym not in without for entry in index.entries])
+    return PlacedStructures(index.structures, index.stacks.origins, origin_mm, counts)
 
 
 def gaps(volume: Volume) -> list[Gaps]:
@@ -117,8 +146,8 @@ def gaps(volume: Volume) -> list[Gaps]:
     return found
 
 
-def _quantities(patient: Placed, comparable: bool) -> Mapping[tuple[str, str], float]:
-    body = next((structure for structure in patient.structures if structure.name == "External"), None)
+def _quantities(patient: Placed) -> Mapping[tuple[str, str], float]:
+    body = next((structure for structure in patient.structures if structure.name == BODY), None)
     found: dict[tuple[str, str], float] = {}
     for structure in patient.structures:
         found[structure.name, VOLUME] = structure.volume_cm3
@@ -128,18 +157,17 @@ def _quantities(patient: Placed, comparable: bool) -> Mapping[tuple[str, str], f
         if is_target(structure.name) or structure is body:
             continue
         left, _, superior = structure.centroid_mm
-        if comparable:
-            found[structure.name, POSITION] = superior - patient.origin_mm
+        found[structure.name, POSITION] = superior - patient.origin_mm
         if body is not None:
             found[structure.name, LATERAL] = left - body.centroid_mm[0]
     return found
 
 
-def _judged(structure: str, quantity: str, own: float, values: Sequence[float]) -> ContourFinding:
+def _judged(structure: str, quantity: str, own: float, values: np.ndarray) -> ContourFinding:
     if len(values) < LEAST_PATIENTS:
         return ContourFinding(structure, quantity, own, None, len(values), None)
     is_size = quantity in (VOLUME, EXTENT)
-    compared = np.log(values) if is_size else np.asarray(values)
+    compared = np.log(values) if is_size else values
     median = float(np.median(compared))
     deviation = max(float(np.median(np.abs(compared - median))), FLOORS[quantity])
     z = _NORMAL * ((math.log(own) if is_size else own) - median) / deviation

@@ -84,6 +84,11 @@ class Reader:
                 raise ValueError("their checksum is wrong")
             return unpack_posteriors(content, row.slices, self._latents, row.origin)
 
+    def structure(self, row: sa.Row[Any]) -> StructureFacts:
+        """The structure in a row of that table."""
+        with self._noticing_damage("structures"):
+            return _structure_facts(row)
+
     @contextlib.contextmanager
     def _noticing_damage(self, what: str) -> Iterator[None]:
         try:

@@ -1,4 +1,4 @@
-"""All posteriors of a library as mapped files, ready to be searched, kept beside the library until it changes."""
+"""All posteriors and structures of a library as mapped files, ready to be searched, kept until the library changes."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from ..core.errors import UserError
 from ..core.kl_bound import Lifting
 from ..core.kl_search import SearchMatrix
-from ..core.patient_stacks import PatientStacks
+from ..core.patient_stacks import PatientStacks, SliceStack, moment_matched
 from ..core.progress import Cancel, Listener, Meter, ignore
 from ..core.similarity import Direction, Posteriors
 from . import schema
@@ -21,6 +21,7 @@ from .cache_places import CachePlaces
 from .complaints import damaged
 from .reading import Reader
 from .sealed_folder import is_whole, new_sealed_folder
+from .structure_index import StructureIndex, read_structures, write_structures
 
 _SERIES_AT_ONCE = 32
 _TRIES = 5
@@ -37,12 +38,15 @@ class SeriesEntry:
 @dataclasses.dataclass(frozen=True, eq=False)
 class SearchIndex:
     """What is searched. Number n of ``stacks`` is the series ``entries[n]``; ``matrix`` has a row for each slice of all
-    stacks, one after the other, and ``slice_positions_mm`` float64 (slices, 3) its centre in LPS."""
+    stacks, one after the other, and ``slice_positions_mm`` float64 (slices, 3) its centre in LPS. ``structures`` are
+    those of the series by the same numbers, and ``summaries`` have one Gaussian for each of them."""
 
     stacks: PatientStacks
     matrix: SearchMatrix
     entries: tuple[SeriesEntry, ...]
     slice_positions_mm: np.ndarray
+    structures: StructureIndex
+    summaries: Posteriors
 
 
 def open_index(
@@ -96,7 +100,10 @@ class _Making:
         log_variance = _new_array(folder, "log_variance", "<f4", (slices, self.latents))
         positions = _new_array(folder, "positions", "<f4", (slices,))
         centres = _new_array(folder, "centres", "<f8", (slices, 3))
-        starts, entries, origins = [0], [], []
+        summaries = _new_array(folder, "summaries", "<f4", (2, series, self.latents))
+        starts, origins = [0], []
+        entries: list[str] = []
+        series_ids: list[int] = []
         meter = Meter(self.progress, "preparing the search", series)
         query = (
             sa.select(schema.posteriors, schema.patients.c.pseudonym)
@@ -113,17 +120,22 @@ class _Making:
                     raise damaged(self.reader.address, "it holds more slices than it counts")
                 mean[rows], log_variance[rows] = stack.mean, stack.log_variance
                 positions[rows], centres[rows] = stack.positions_mm, stack.slice_positions_mm
+                of_series = SliceStack(Posteriors(stack.mean, stack.log_variance), stack.positions_mm, stack.origin)
+                whole = moment_matched(PatientStacks.of([of_series]))
+                summaries[:, len(entries)] = whole.mean[0], whole.log_variance[0]
                 starts.append(rows.stop)
                 entries.append(row.pseudonym)
                 origins.append(stack.origin)
+                series_ids.append(row.series_id)
                 meter.advance(1)
         if starts[-1] != slices:
             raise damaged(self.reader.address, "it holds fewer slices than it counts")
         np.save(folder / "starts.npy", np.array(starts, "<i8"))
         listing = {"pseudonyms": entries, "origins": origins}
         (folder / "series.json").write_text(json.dumps(listing), encoding="utf-8")
-        for array in (mean, log_variance, positions, centres):
+        for array in (mean, log_variance, positions, centres, summaries):
             array.flush()
+        write_structures(folder, self.connection, self.reader, series_ids, self.cancel)
 
 
 def _write_matrix(folder: Path, posteriors: Posteriors, direction: Direction) -> None:
@@ -154,6 +166,8 @@ def _opened(folder: Path, direction: Direction, mode: int, address: Address) -> 
         SearchMatrix(lifting, _mapped(matrix, "items")),
         tuple(entries),
         _mapped(folder, "centres"),
+        read_structures(folder),
+        Posteriors(*_mapped(folder, "summaries")),
     )
 
 

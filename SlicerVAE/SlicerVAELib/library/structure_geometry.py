@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..core.errors import UserError
-from ..core.planning_similarity import OrganGeometry, PlanGeometry
-from ..core.records import from_data, to_data
+from ..core.planning_similarity import RADII_MM, OrganGeometry, PlanGeometry
+from ..core.records import to_data
 from ..core.squared_distance import bounding_box
 from ..core.volume import Geometry
 from .records import StructureFacts
@@ -34,17 +36,22 @@ def geometry_of(structure: StructureFacts) -> StructureGeometry | None:
     """The geometry kept with a structure, None where none is. Raises UserError for damaged bytes."""
     if structure.plan_geometry is None:
         return None
-    where = f"The geometry of {structure.name}"
     try:
-        data = json.loads(structure.plan_geometry)
-    except ValueError:
-        raise UserError(f"{where} is damaged; restore the library, or add the patient again.") from None
-    return from_data(StructureGeometry, data, where)
+        return _read(json.loads(structure.plan_geometry))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(
+            f"The geometry of {structure.name} is damaged; restore the library, or add the patient again."
+        ) from None
 
 
 def plan_geometry_of(structures: Iterable[StructureFacts]) -> PlanGeometry | None:
     """What ``core.planning_similarity`` compares, of a series' structures; None without a target and organs."""
-    found = [(structure, geometry) for structure in structures if (geometry := geometry_of(structure)) is not None]
+    return planned([(structure, geometry_of(structure)) for structure in structures])
+
+
+def planned(structures: Sequence[tuple[StructureFacts, StructureGeometry | None]]) -> PlanGeometry | None:
+    """As ``plan_geometry_of``, of structures with their geometries."""
+    found = [(structure, geometry) for structure, geometry in structures if geometry is not None]
     organs = tuple(geometry.beside_target for _, geometry in found if geometry.beside_target is not None)
     volumes = {structure.name: structure.volume_cm3 for structure, geometry in found if geometry.target}
     target = next((geometry.target for _, geometry in found if geometry.target), "")
@@ -56,6 +63,24 @@ def extent_mm(mask: np.ndarray, geometry: Geometry) -> tuple[float, float, float
     sizes = np.array([side.stop - side.start for side in bounding_box(mask)][::-1])
     left_right, anterior_posterior, superior_inferior = np.abs(geometry.ijk_to_ras[:3, :3]) @ sizes
     return float(left_right), float(anterior_posterior), float(superior_inferior)
+
+
+def _read(data: Any) -> StructureGeometry:
+    """Checked by hand rather than by ``core.records``, which takes ten times as long: a library has 10⁵ of these."""
+    left_right, anterior_posterior, superior_inferior = data["extent_mm"]
+    extent = (float(left_right), float(anterior_posterior), float(superior_inferior))
+    beside = data.get("beside_target")
+    organ = None if beside is None else _organ(beside)
+    numbers = [*extent] if organ is None else [*extent, organ.volume_cm3, organ.centroid_distance_mm]
+    shares = () if organ is None else organ.overlap_volume_histogram
+    if not math.isfinite(sum(numbers) + sum(shares)) or len(shares) not in (0, len(RADII_MM)):
+        raise ValueError("numbers are missing or none")
+    return StructureGeometry(extent, str(data.get("target", "")), organ)
+
+
+def _organ(data: Any) -> OrganGeometry:
+    histogram = tuple(map(float, data["overlap_volume_histogram"]))
+    return OrganGeometry(str(data["name"]), float(data["volume_cm3"]), float(data["centroid_distance_mm"]), histogram)
 
 
 def _rounded(value: object) -> object:

@@ -23,6 +23,7 @@ from SlicerVAELib.library.records import (
     Thumbnail,
 )
 from SlicerVAELib.library.store import Library
+from SlicerVAELib.library.structure_geometry import StructureGeometry
 
 LATENTS = 6
 BUNDLE = BundleIdentity("thorax", "1.0", "ab" * 32, LATENTS, "gaussian", '{"size": 64}')
@@ -57,6 +58,7 @@ def record(number: int, slices: int = 5, series: int = 1) -> PatientRecord:
     """What is known of patient ``number``, with everything that a record can hold."""
     rng = np.random.default_rng([number, 1])
     mask = rng.random((4, 4, 4)) > 0.5
+    heart = StructureGeometry((80.0, 70.0, 90.0 + number))
     histogram = dvh(rng.normal(40, 4, mask.shape).astype(np.float32), mask, 0.05)
     facts = SeriesFacts(
         "CT",
@@ -64,7 +66,7 @@ def record(number: int, slices: int = 5, series: int = 1) -> PatientRecord:
         Geometry((slices, 64, 64), np.diag([2.0, 2.0, 3.0, 1.0])),
         "HFS",
         (
-            StructureFacts("Heart", 600.5 + number, (-10.0, 2.5, 30.0), bytes([number % 256]) * 9),
+            StructureFacts("Heart", 600.5 + number, (-10.0, 2.5, 30.0), heart.to_bytes()),
             StructureFacts("Lung_L", 1500.0, (90.0, 0.0, 10.0)),
         ),
     )

@@ -71,7 +71,7 @@ ROWS: dict[str, dict[str, object]] = {
             "4180950fdf2da52137dd9e687c7e75df7fc6d0ef6515026a04dafa5a174e47b867975af54f1d33e2afa112c6e8f71f4df58d"
             "1f6451737be9f58c5b59fe088a722e135e67083619c0f1a32ef28d998196008ff50f"
         ),
-        "digest": bytes.fromhex("0a05ccddb95da92c1a8244bd3ff8a7cc906461700fb828762f1b2f05e793d535"),
+        "digest": bytes.fromhex("0bc5f8be690d8a0de5012cbb37dd09265dbb54955bce58b419543433df250971"),
     },
     "series": {
         "patient_id": 1,
@@ -102,7 +102,7 @@ ROWS: dict[str, dict[str, object]] = {
         "centroid_l_mm": -10.0,
         "centroid_p_mm": 2.5,
         "centroid_s_mm": 30.0,
-        "plan_geometry": bytes.fromhex("010101010101010101"),
+        "plan_geometry": b'{"extent_mm":[80.0,70.0,90.0],"target":"","beside_target":null}',
     },
     "plans": {
         "series_id": 1,

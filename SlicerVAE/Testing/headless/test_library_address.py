@@ -109,3 +109,22 @@ def test_a_server_is_shown_without_its_password(scheme):
 def test_other_addresses_are_refused(text):
     with pytest.raises(UserError):
         parse_address(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("postgresql://anna:secret@host:5433/plans", "postgresql://anna@host:5433/plans"),
+        ("postgres://host/plans", "postgresql://host/plans"),
+        (
+            "postgresql://anna:s%40cret@host/plans?sslmode=verify-full",
+            "postgresql://anna@host/plans?sslmode=verify-full",
+        ),
+        ("postgresql:///plans?host=db&password=secret&sslpassword=secret", "postgresql:///plans?host=db"),
+        ("/data/plans.sqlite", "/data/plans.sqlite"),
+    ],
+)
+def test_what_may_be_kept_of_an_address(given, kept):
+    address = parse_address(given)
+    assert address.without_password == kept
+    assert parse_address(kept) == parse_address(parse_address(kept).without_password)

@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 
+import numpy as np
 import pytest
 
 from SlicerVAELib.core.errors import UserError
@@ -28,6 +29,9 @@ def test_a_library_of_version_1_opens_and_takes_what_is_new(library_address):
         record = library.record(old.PSEUDONYM)
         assert record.plans[0].doses[0].statistics.d50_gy == 20.0
         assert record.series[0].facts.patient_position == ""
+        index = library.search_index()
+        assert np.array_equal(index.stacks.posteriors.mean, record.series[0].posteriors.mean)
+        assert index.structures.extent_mm.tolist() == [[80.0, 70.0, 90.0]]
         assert library.reveal(old.PSEUDONYM, "to look").patient_id == old.PATIENT
         assert [entry.why for entry in library.reveals()] == ["to compare plans", "to look"]
         library.tag(old.PSEUDONYM, ["old"])

@@ -112,6 +112,18 @@ def test_by_both(library, query, plain):
     assert [one.pseudonym for one in found.nearest] == [names[by_divergence[n]] for n in order]
 
 
+def test_a_coarse_pass_leaves_few_to_be_compared_and_tells(library, query, plain):
+    found = find_neighbours(library, query, PATIENTS, first=5)
+    names = [one.pseudonym for one in found.nearest]
+    assert names[0] == min(plain, key=plain.__getitem__)
+    assert names == sorted(names, key=plain.__getitem__) and 4 <= len(names) <= 5
+    assert found.passed_over == PATIENTS - len(names)
+    assert any("were passed over" in notice for notice in found.notices)
+    everybody = find_neighbours(library, query, PATIENTS, first=10 * PATIENTS)
+    assert everybody.passed_over == 0 and len(everybody.nearest) == PATIENTS
+    assert find_neighbours(library, query, 3, by="geometry", first=1).passed_over == 0
+
+
 def test_geometry_that_is_not_known(library, query):
     bare = dataclasses.replace(query, geometry=None)
     assert find_neighbours(library, bare, 1).nearest[0].geometry_mm is None

@@ -7,12 +7,14 @@ import pytest
 
 from SlicerVAELib.core.errors import Cancelled, UserError
 from SlicerVAELib.core.kl_search import nearest
+from SlicerVAELib.core.patient_stacks import moment_matched
 from SlicerVAELib.core.progress import Cancel
 from SlicerVAELib.core.similarity import Posteriors, divergences
 from SlicerVAELib.library import pgvector
 from SlicerVAELib.library.access import create_library, open_library
 from SlicerVAELib.library.maintenance import verify
 from SlicerVAELib.library.records import PatientRecord, PosteriorStack, SeriesRecord
+from SlicerVAELib.library.structure_geometry import geometry_of
 from SlicerVAELib.library.vector_table import Sphere, VectorTable
 from Testing.headless.library_samples import BUNDLE, KEY, identity, new_library, record, stack
 from Testing.headless.postgres import new_database
@@ -52,6 +54,27 @@ def test_the_index_holds_what_the_records_hold(library, direction):
     found = nearest(query, index.matrix, index.stacks.posteriors, 5)
     plain = divergences(query, index.stacks.posteriors, direction)[0]
     assert found.indices[0].tolist() == np.argsort(plain, kind="stable")[:5].tolist()
+
+
+def test_the_index_holds_one_gaussian_for_each_series(library):
+    index = library.search_index()
+    expected = moment_matched(index.stacks)
+    assert np.array_equal(index.summaries.mean, expected.mean)
+    assert np.array_equal(index.summaries.log_variance, expected.log_variance)
+
+
+def test_the_index_holds_the_structures_of_all_series(library):
+    index = library.search_index()
+    found = index.structures
+    for n, entry in enumerate(index.entries):
+        kept = library.record(entry.pseudonym).series[entry.number].facts.structures
+        rows = np.flatnonzero(found.series == n)
+        assert [found.names[name] for name in found.name[rows]] == [structure.name for structure in kept]
+        assert found.volume_cm3[rows].tolist() == [structure.volume_cm3 for structure in kept]
+        assert list(map(tuple, found.centroid_mm[rows].tolist())) == [structure.centroid_mm for structure in kept]
+        heart, lung = found.extent_mm[rows]
+        assert tuple(heart.tolist()) == geometry_of(kept[0]).extent_mm
+        assert np.isnan(lung).all()
 
 
 def test_the_search_follows_the_library(library):

@@ -17,8 +17,8 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from SlicerVAELib.core.kl_search import SearchMatrix, nearest
-from SlicerVAELib.core.patient_similarity import PatientRanking, rank_patients
-from SlicerVAELib.core.patient_stacks import PatientStacks, SliceStack
+from SlicerVAELib.core.patient_similarity import PatientRanking, rank_patients, recall, similar_on_the_whole
+from SlicerVAELib.core.patient_stacks import PatientStacks, SliceStack, moment_matched
 from SlicerVAELib.core.progress import Listener, Meter
 from SlicerVAELib.core.similarity import Posteriors, lifted_columns, lifted_items, lifted_queries
 
@@ -26,6 +26,7 @@ from .figure import Figure
 from .timing import timed
 
 SLICE_STEP_MM = 3.0
+COARSE_SHARES = (0.01, 0.1)  # of the patients, which the coarse pass leaves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +141,7 @@ def _patients(scale: Scale, runs: int, meter: Meter) -> list[Figure]:
         of_processor.append(time.process_time() - began)
         ratios.append(seconds[-1] / timed(partial(_bare_products, scale))[0])
         meter.advance(1)
+    coarse = _coarse(query, library, scale)
     tracemalloc.start()
     ranking: PatientRanking = rank_patients(query, library, scale.matches)
     working = tracemalloc.get_traced_memory()[1]
@@ -154,7 +156,30 @@ def _patients(scale: Scale, runs: int, meter: Meter) -> list[Figure]:
         Figure(f"{what}, time of the processor", statistics.median(of_processor), "s"),
         Figure(f"{what}, memory to the lifted float32 matrix", (held + working) / matrix, "×", 1.5),
         Figure(f"{what}, compared in float64", ranking.evaluated, "patients"),
+        *coarse,
     ]
+
+
+def _coarse(query: SliceStack, library: PatientStacks, scale: Scale) -> list[Figure]:
+    """What the coarse pass finds of the exact ranking, and how long it takes with the passes that follow it."""
+    summaries = moment_matched(library)
+    exact = rank_patients(query, library, scale.matches)
+    figures = []
+    for share in COARSE_SHARES:
+        kept = max(scale.matches, int(share * len(library)))
+        what = f"coarse pass that leaves {kept:,} of {len(library):,} patients"
+        seconds, found = timed(partial(_in_two_passes, query, library, summaries, kept, scale.matches))
+        figures += [
+            Figure(f"{what}: recall at {scale.matches}", recall(found, exact)),
+            Figure(f"{what}, with the exact ranking of these", seconds, "s"),
+        ]
+    return figures
+
+
+def _in_two_passes(
+    query: SliceStack, library: PatientStacks, summaries: Posteriors, kept: int, count: int
+) -> PatientRanking:
+    return rank_patients(query, library, count, among=similar_on_the_whole(query, summaries, kept))
 
 
 def _bare_products(scale: Scale) -> None:

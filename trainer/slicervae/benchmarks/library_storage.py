@@ -6,8 +6,10 @@ The posteriors are like those of a trained model: along a patient they change sm
 
 import dataclasses
 import functools
+import os
 import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -38,6 +40,7 @@ from .timing import timed
 
 DIRECTIONS: tuple[Direction, ...] = ("kl", "symmetric-kl")
 Answer = TypeVar("Answer")
+BARE_WRITES = 100
 WAVES = 6  # by which a patient's posteriors change along the body
 
 
@@ -73,26 +76,31 @@ def measure(
 def _on_file(path: Path, key: SiteKey, scale: StorageScale, runs: int, meter: Meter) -> list[Figure]:
     path.parent.mkdir()
     with create_library(path, key, _bundle(scale)) as library:
-        seconds = _fill(library, scale, scale.patients, meter)
+        adding = _fill(library, scale, scale.patients, meter)
         preparing, _ = timed(library.search_index)
     slices = scale.patients * scale.slices
+    size = path.stat().st_size
+    syncing = _bare_writes(path.with_name("bare"), size // scale.patients)
     opening = []
     for _ in range(runs):
         opening.append(timed(lambda: _opened(path))[0])
         meter.advance(1)
     return [
-        Figure("adding precomputed posteriors to a SQLite library", slices / seconds, "slices/s", 5000, "at least"),
+        *_of_adding(adding, scale),
+        Figure("… a patient, to writing and syncing as many bytes", statistics.median(adding.wall_s) / syncing, "×"),
+        Figure("… time of the processor alone", slices / adding.processor_s, "slices/s"),
         Figure(f"opening a library of {slices:,} slices, J = {scale.latents}", statistics.median(opening), "s", 3.0),
         Figure("preparing its search, once after it changed", preparing, "s"),
-        Figure("size of the file", path.stat().st_size / slices, "bytes/slice"),
+        Figure("size of the file", size / slices, "bytes/slice"),
     ]
 
 
 def _on_server(address: str, key: SiteKey, scale: StorageScale, meter: Meter) -> list[Figure]:
     with create_library(address, key, _bundle(scale)) as library:
-        seconds = _fill(library, scale, scale.server_patients, meter)
+        adding = _fill(library, scale, scale.server_patients, meter)
         slices = scale.server_patients * scale.slices
-        figures = [Figure("adding precomputed posteriors to a PostgreSQL library", slices / seconds, "slices/s")]
+        rate = slices / sum(adding.wall_s)
+        figures = [Figure("adding precomputed posteriors to a PostgreSQL library", rate, "slices/s")]
         for direction in DIRECTIONS:
             figures += _searches(library, direction, scale, slices)
     return figures
@@ -143,14 +151,49 @@ def _opened(path: Path) -> int:
         return len(library.search_index().matrix) + len(library.pseudonyms())
 
 
-def _fill(library: Library, scale: StorageScale, patients: int, meter: Meter) -> float:
-    """Add so many patients; the seconds that adding took, without inventing them."""
-    seconds = 0.0
+@dataclasses.dataclass(frozen=True)
+class _Adding:
+    """Seconds that adding each patient took, without inventing them, and those of the processor for all."""
+
+    wall_s: list[float]
+    processor_s: float
+
+
+def _fill(library: Library, scale: StorageScale, patients: int, meter: Meter) -> _Adding:
+    """Add so many patients."""
+    wall_s, processor_s = [], 0.0
     for number in range(patients):
         record, identity = _record(scale, number), _identity(number)
-        seconds += timed(functools.partial(library.add, identity, record))[0]
+        began = time.process_time()
+        wall_s.append(timed(functools.partial(library.add, identity, record))[0])
+        processor_s += time.process_time() - began
         meter.advance(1)
-    return seconds
+    return _Adding(wall_s, processor_s)
+
+
+def _of_adding(adding: _Adding, scale: StorageScale) -> list[Figure]:
+    """How fast the last ones came in before the library had a hundredth, a tenth, and all of its patients."""
+    figures = []
+    for share in (100, 10, 1):
+        held = max(1, scale.patients // share)
+        last = adding.wall_s[max(0, held - max(1, scale.patients // 20)) : held]
+        what = f"adding precomputed posteriors to a SQLite library of {held * scale.slices:,} slices"
+        rate = len(last) * scale.slices / sum(last)
+        figures.append(Figure(what, rate, "slices/s", 5000 if share == 1 else None, "at least"))
+    return figures
+
+
+def _bare_writes(path: Path, size: int) -> float:
+    """The median of the seconds in which so many bytes get onto the disk."""
+    content = os.urandom(size)
+    with path.open("wb", buffering=0) as file:
+
+        def write() -> None:
+            file.write(content)
+            os.fsync(file.fileno())
+
+        seconds = [timed(write)[0] for _ in range(BARE_WRITES)]
+    return statistics.median(seconds)
 
 
 def _bundle(scale: StorageScale) -> BundleIdentity:

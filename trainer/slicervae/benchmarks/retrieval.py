@@ -1,11 +1,14 @@
-"""Whether the nearest posterior is the right patient's: the sources' experiment, on phantoms and on repeat scans.
+"""Whether the nearest posterior is the right patient's: the sources' experiment, on phantoms.
 
 The sources trained on slice 1 of each patient and encoded slice 3: was the nearest stored posterior that of the same
-patient? Here slice 1 is the middle one of a phantom and slice 3 two further to the head. As the anatomy of phantoms is
-known, the divergence between patients is also held against how unlike they are in truth. Beside it stand baselines.
+patient? Here slice 1 is the middle one of a phantom and slice 3 two further to the head. Then whole patients are
+compared as the library compares them, every second of some slices with those in between. As the anatomy of phantoms is
+known, all distances are also held against how unlike two patients are in truth. Beside the divergence stand baselines.
 """
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,131 +16,204 @@ import torch
 from scipy import stats
 from sklearn.decomposition import PCA
 
-from SlicerVAELib.core.bundle import load_network
-from SlicerVAELib.core.encoding import DiagonalGaussian
-from SlicerVAELib.core.engine import EncodeRequest
-from SlicerVAELib.core.errors import UserError
-from SlicerVAELib.core.local_engine import LocalEngine
-from SlicerVAELib.core.manifest import read_manifest
-from SlicerVAELib.core.measures import posterior_of
-from SlicerVAELib.core.patient_similarity import PatientMatch, compare
+from SlicerVAELib.core.networks import Network
+from SlicerVAELib.core.patient_similarity import WINDOW_MM
 from SlicerVAELib.core.patient_stacks import SliceStack
-from SlicerVAELib.core.progress import Cancel, Listener, Meter
-from SlicerVAELib.core.similarity import Direction, Posteriors, divergences
-from SlicerVAELib.core.stack import prepare
-from SlicerVAELib.core.volume import Modality
-from SlicerVAELib.io.read import read_volume
+from SlicerVAELib.core.progress import Cancel, Listener, Meter, ignore, part_of
+from SlicerVAELib.core.similarity import OPPOSITE, Direction, Posteriors, lifted_items, lifted_queries
 
-from ..phantom import HEALTHY, make_patient
 from .figure import Figure
+from .retrieval_cohort import Prepared, draw, gaussian_model, prepared
+from .retrieval_training import RECIPE, trained_on
 
-SEED = 41_107  # of phantoms
 APART = 2  # slices 1 and 3
+THINNED = 3  # of whole patients every third slice is compared
 COMPONENTS = 50
 DIRECTIONS: tuple[Direction, ...] = ("kl", "reverse-kl", "symmetric-kl")
-# What is no anatomy: of the scanner, of how the patient lies, and of the treatment.
-_NO_ANATOMY = ("noise", "calibration", "table", "shift", "roll", "ptv", "prescription", "fractions", "lesion", "_z_mm")
+TARGETS = {"kl": 0.95, "reverse-kl": 0.95}  # sources: 9 of 10
+DRAWING = 0.6  # of the time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Slices:
-    """Slice 1 and slice 3 of N patients: posteriors, pixels (N, P) in [0, 1], and the anatomy (N, A), standardised."""
+    """Slices of N patients, patient after patient from ``starts`` (N,): posteriors (K, J), pixels (K, P), and body
+    positions (K,)."""
 
-    first: Posteriors
-    third: Posteriors
-    first_pixels: np.ndarray
-    third_pixels: np.ndarray
-    anatomy: np.ndarray
+    posteriors: Posteriors
+    pixels: np.ndarray
+    positions_mm: np.ndarray
+    starts: np.ndarray
 
-
-def phantoms(bundle: Path, patients: int, size: int, slices: int, listener: Listener, cancel: Cancel) -> list[Figure]:
-    """Figures of a thorax CT model on so many phantoms. Raises UserError for a model without posteriors, Cancelled."""
-    encoded = encode_phantoms(bundle, patients, size, slices, listener, cancel)
-    distances = distances_from(encoded.third, encoded.third_pixels, encoded)
-    among_first = distances_from(encoded.first, encoded.first_pixels, encoded)
-    truth = _euclidean(encoded.anatomy, encoded.anatomy)
-    figures = []
-    for name, table in distances.items():
-        target = 0.95 if name in ("kl", "reverse-kl") else None
-        what = f"{name}: slice 3 of a phantom finds slice 1 of the same among {patients}"
-        figures.append(Figure(what, top_1(table), "", target, "at least"))
-    for name, table in among_first.items():
-        what = f"{name}: rank correlation with the distance of the true anatomy"
-        figures.append(Figure(what, rank_correlation(table, truth)))
-    return figures
+    @classmethod
+    def of(cls, stacks: Sequence[SliceStack], pixels: Sequence[np.ndarray], rows: slice) -> "Slices":
+        """The same rows of each patient."""
+        posteriors = [stack.posteriors[rows] for stack in stacks]
+        counts = [len(each) for each in posteriors]
+        return cls(
+            Posteriors(
+                np.concatenate([each.mean for each in posteriors]),
+                np.concatenate([each.log_variance for each in posteriors]),
+            ),
+            np.concatenate([each[rows] for each in pixels]),
+            np.concatenate([stack.positions_mm[rows] for stack in stacks]),
+            np.cumsum([0, *counts[:-1]]),
+        )
 
 
-def distances_from(queries: Posteriors, pixels: np.ndarray, stored: Slices) -> dict[str, np.ndarray]:
-    """Distances (N, N) from the queries, whose pixels are (N, P), to each patient's slice 1, by name of the measure."""
-    components = PCA(min(COMPONENTS, len(stored.first_pixels) - 1), random_state=0).fit(stored.first_pixels)
+@dataclasses.dataclass(frozen=True)
+class Retrieval:
+    """How well a measure finds phantoms again.
+
+    ``slice_found`` is the share of patients whose slice 3 lies nearest to their own slice 1, ``own`` and ``others`` are
+    the mean distances from it to their own and to other patients' slice 1, and ``patient_found`` is the share who are
+    found by other slices of theirs. ``slice_rank`` and ``patient_rank`` are Spearman's correlations of the distances of
+    slices 1, and of whole patients, with those of the true anatomies.
+    """
+
+    model: str
+    measure: str
+    slice_found: float
+    own: float
+    others: float
+    slice_rank: float
+    patient_found: float
+    patient_rank: float
+
+
+def retrievals(
+    bundles: Sequence[Path],
+    epochs: int,
+    patients: int,
+    size: int,
+    slices: int,
+    listener: Listener,
+    cancel: Cancel,
+) -> tuple[list[Retrieval], float]:
+    """How well some thorax CT models find phantoms of so many pixels a side and slices again, and a ``vae50`` that saw
+    nothing but slice 1 of them for so many ``epochs``, none for 0; and the distance of their slices in mm.
+
+    Raises UserError for a model without Gaussian posteriors, Cancelled.
+    """
+    models = [gaussian_model(bundle) for bundle in bundles]
+    phantoms = draw(patients, size, slices, part_of(listener, 0.0, DRAWING), cancel)
+    truth = _euclidean(phantoms.anatomy, phantoms.anatomy)
+    parts = [DRAWING + (1 - DRAWING) * n / (2 * len(models) + 1) for n in range(2 * len(models) + 2)]
+    listeners = iter([part_of(listener, begin, end) for begin, end in itertools.pairwise(parts)])
+    found = []
+    for number, (name, preprocessing, network) in enumerate(models):
+        cohort = prepared(phantoms, preprocessing, next(listeners), cancel)
+        found += _of_model(name, network, cohort, truth, next(listeners), cancel)
+        if number == 0 and epochs:
+            first = torch.stack([patient.images[len(patient.images) // 2] for patient in cohort])
+            network = trained_on(first, epochs, next(listeners), cancel)
+            found += _of_model(f"{RECIPE} of slice 1 alone", network, cohort, truth, ignore, cancel)
+    return found, phantoms.step_mm
+
+
+def figures(found: Sequence[Retrieval], patients: int, step_mm: float) -> list[Figure]:
+    """The shares that have a target."""
+    return [
+        Figure(
+            f"{each.model}, {each.measure}: slice 3, {APART * step_mm:.0f} mm from slice 1, finds it among {patients}",
+            each.slice_found,
+            "",
+            TARGETS[each.measure],
+            "at least",
+        )
+        for each in found
+        if each.measure in TARGETS
+    ]
+
+
+def table(found: Sequence[Retrieval]) -> str:
+    """All of them as a Markdown table."""
+    names = (
+        *("model", "measure", "slice 1 found", "mean distance: same", "others", "rank correlation"),
+        *("patient found", "rank correlation of patients"),
+    )
+    lines = [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
+    for each in found:
+        cells = [each.model, each.measure, f"{each.slice_found:.2f}", f"{each.own:.4g}", f"{each.others:.4g}"]
+        cells += [f"{value:.2f}" for value in (each.slice_rank, each.patient_found, each.patient_rank)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _of_model(
+    name: str, network: Network, cohort: Sequence[Prepared], truth: np.ndarray, listener: Listener, cancel: Cancel
+) -> list[Retrieval]:
+    stacks = [patient.encoded(network) for patient in cohort]
+    middle = len(cohort[0].images) // 2
+
+    def chosen(rows: slice) -> Slices:
+        return Slices.of(stacks, [patient.pixels for patient in cohort], rows)
+
+    first, third = (chosen(slice(level, level + 1)) for level in (middle, middle + APART))
+    even, odd, thinned = (
+        chosen(slice(begin, None, step)) for begin, step in ((0, 2 * THINNED), (THINNED, 2 * THINNED), (0, THINNED))
+    )
+    components = PCA(min(COMPONENTS, len(stacks) - 1), random_state=0).fit(first.pixels)
+    meter = Meter(listener, "comparing phantoms", 4)
+    tables = []
+    for queries, stored in ((third, first), (first, first), (odd, even), (thinned, thinned)):
+        cancel.check()
+        tables.append(distances(queries, stored, components))
+        meter.advance(1)
+    to_first, of_first, halves, whole = tables
+    is_own = np.eye(len(stacks), dtype=bool)
+    return [
+        Retrieval(
+            name,
+            measure,
+            top_1(table),
+            float(table[is_own].mean()),
+            float(table[~is_own].mean()),
+            rank_correlation(of_first[measure], truth),
+            top_1(patient_distances(both_ways(halves, measure), odd, even)),
+            rank_correlation(patient_distances(both_ways(whole, measure), thinned, thinned), truth),
+        )
+        for measure, table in to_first.items()
+    ]
+
+
+def distances(queries: Slices, stored: Slices, components: PCA) -> dict[str, np.ndarray]:
+    """The distances of all pairs of slices, float64 (Q, M), by name of the measure."""
     return {
-        **{direction: divergences(queries, stored.first, direction) for direction in DIRECTIONS},
-        "mean-vector L2": _euclidean(queries.mean, stored.first.mean),
-        "pixel MSE": _euclidean(pixels, stored.first_pixels),
-        f"PCA-{COMPONENTS}": _euclidean(components.transform(pixels), components.transform(stored.first_pixels)),
+        **{direction: _divergences(queries.posteriors, stored.posteriors, direction) for direction in DIRECTIONS},
+        "mean-vector L2": _euclidean(queries.posteriors.mean, stored.posteriors.mean),
+        "pixel MSE": _euclidean(queries.pixels, stored.pixels),  # its root, which ranks alike
+        f"PCA-{COMPONENTS}": _euclidean(components.transform(queries.pixels), components.transform(stored.pixels)),
     }
 
 
-def encode_phantoms(bundle: Path, patients: int, size: int, slices: int, listener: Listener, cancel: Cancel) -> Slices:
-    """Draw healthy phantoms and encode the two slices of each, as ``add`` encodes: the body only."""
-    manifest = read_manifest(bundle)
-    network = load_network(bundle, manifest)
-    if network.latent.kind != "gaussian":
-        raise UserError(f"{manifest.title} gives no Gaussian posteriors; choose a variational model.")
-    preprocessing = dataclasses.replace(manifest.preprocessing, body_only=True)
-    meter = Meter(listener, "encoding phantoms", patients)
-    images, parameters = [], []
-    for number in range(1, patients + 1):
-        cancel.check()
-        patient = make_patient(SEED, number, size=size, slices=slices, lesions=HEALTHY, cancel=cancel)
-        stack = prepare(patient.volume, preprocessing).images
-        middle = len(stack) // 2
-        images.append(stack[[middle, middle + APART]])
-        parameters.append(patient.parameters)
-        meter.advance(1)
-    pairs = torch.stack(images)
-    with torch.no_grad():
-        first, third = (_posteriors(posterior_of(network.encode(pairs[:, n]))) for n in range(2))
-    first_pixels, third_pixels = (pairs[:, n].flatten(1).numpy() for n in range(2))
-    return Slices(first, third, first_pixels, third_pixels, standardised_anatomy(parameters))
+def both_ways(tables: dict[str, np.ndarray], measure: str) -> tuple[np.ndarray, np.ndarray]:
+    """The table of a measure from queries to stored, and of the same from stored to queries."""
+    back = next((OPPOSITE[direction] for direction in DIRECTIONS if direction == measure), measure)
+    return tables[measure], tables[back]
 
 
-def standardised_anatomy(parameters: list[dict[str, float | str]]) -> np.ndarray:
-    """The anatomical numbers of patients that differ between them, each with mean 0 and deviation 1, float64 (N, A)."""
-    names = [
-        name
-        for name, value in parameters[0].items()
-        if isinstance(value, int | float) and not any(word in name for word in _NO_ANATOMY)
-    ]
-    values = np.array([[float(each[name]) for name in names] for each in parameters])
-    values = values[:, values.std(axis=0) > 0]
-    return (values - values.mean(axis=0)) / values.std(axis=0)
+def patient_distances(tables: tuple[np.ndarray, np.ndarray], queries: Slices, stored: Slices) -> np.ndarray:
+    """Distances of patients, float64 (N, N), as ``core.patient_similarity`` makes them of those of their slices."""
+    apart = np.abs(stored.positions_mm[None, :] - queries.positions_mm[:, None]) > WINDOW_MM
+    onwards, back = (np.where(apart, np.inf, table) for table in tables)
+    from_queries = np.minimum.reduceat(onwards, stored.starts, axis=1)
+    from_stored = np.minimum.reduceat(back, queries.starts, axis=0)
+    return (_mean_of(from_queries, queries.starts, 0) + _mean_of(from_stored, stored.starts, 1)) / 2
 
 
-def repeat_scans(bundle: Path, folder: Path, sequence: str, listener: Listener, cancel: Cancel) -> list[Figure]:
-    """The rank of the other visit of the same patient among all scans of a sequence (``folder/*/study*_FLAIR.nii.gz``).
+def _mean_of(smallest: np.ndarray, starts: np.ndarray, axis: int) -> np.ndarray:
+    is_matched = np.isfinite(smallest)
+    total = np.add.reduceat(np.where(is_matched, smallest, 0), starts, axis=axis)
+    count = np.add.reduceat(is_matched.astype(np.float64), starts, axis=axis)
+    return np.divide(total, count, out=np.full_like(total, np.inf), where=count > 0)
 
-    Raises UserError where there are none, or the model takes no MR, Cancelled.
-    """
-    paths = sorted(folder.glob(f"*/study*_{sequence}.nii.gz"))
-    if len(paths) < 4:
-        raise UserError(f"{folder} holds {len(paths)} scans */study*_{sequence}.nii.gz; give the folder that has them.")
-    engine = LocalEngine()
-    meter = Meter(listener, "encoding repeat scans", len(paths))
-    stacks = []
-    for path in paths:
-        cancel.check()
-        found = engine.encode(EncodeRequest(bundle, read_volume(path, modality=Modality.MR)), cancel=cancel)
-        stacks.append(SliceStack(Posteriors(found.mean, found.log_variance), found.positions_mm, found.position_origin))
-        meter.advance(1)
-    table = np.array([[_distance(here, there) for there in stacks] for here in stacks])
-    ranks = ranks_of_own(table, [path.parent.name for path in paths])
-    what = f"the other visit of the same patient among {len(paths) - 1} {sequence} scans"
-    return [
-        Figure(f"{what}: found first", float((ranks == 1).mean())),
-        Figure(f"{what}: median rank", float(np.median(ranks))),
-        Figure(f"{what}: worst rank", float(ranks.max())),
-    ]
+
+def _divergences(queries: Posteriors, stored: Posteriors, direction: Direction) -> np.ndarray:
+    """As ``core.similarity.divergences``, by one product: in float64 it rounds what is near zero only."""
+    here, there = ((each.mean.astype(np.float64), each.log_variance.astype(np.float64)) for each in (queries, stored))
+    vectors, constants = lifted_queries(*here, direction)
+    items = lifted_items(*there, direction)
+    return (vectors @ items.T + constants[:, None]) / 2
 
 
 def top_1(table: np.ndarray) -> float:
@@ -152,27 +228,8 @@ def rank_correlation(table: np.ndarray, truth: np.ndarray) -> float:
     return float(stats.spearmanr(table[pairs], truth[pairs]).statistic)
 
 
-def ranks_of_own(table: np.ndarray, owners: list[str]) -> np.ndarray:
-    """For each scan (row) the rank, from 1, of the nearest other scan of the same owner among all others."""
-    names = np.array(owners)
-    ranks = []
-    for n, row in enumerate(table):
-        others = np.arange(len(row)) != n
-        own = others & (names == names[n])
-        if own.any():
-            ranks.append(1 + int((row[others] < row[own].min()).sum()))
-    return np.array(ranks)
-
-
-def _distance(here: SliceStack, there: SliceStack) -> float:
-    match = compare(here, there)
-    return match.distance if isinstance(match, PatientMatch) else float("inf")
-
-
-def _posteriors(posterior: DiagonalGaussian) -> Posteriors:
-    return Posteriors(posterior.mean.flatten(1).numpy(), posterior.log_variance.flatten(1).numpy())
-
-
 def _euclidean(queries: np.ndarray, stored: np.ndarray) -> np.ndarray:
-    """Euclidean distances of all pairs, float64 (N, M); the ranking by mean squared error is the same."""
-    return torch.cdist(torch.as_tensor(queries).double(), torch.as_tensor(stored).double()).numpy()
+    """Euclidean distances of all pairs, float64 (Q, M)."""
+    queries, stored = queries.astype(np.float64), stored.astype(np.float64)
+    squares = np.square(queries).sum(axis=1)[:, None] + np.square(stored).sum(axis=1) - 2 * queries @ stored.T
+    return np.sqrt(np.maximum(squares, 0))

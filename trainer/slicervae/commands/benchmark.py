@@ -13,6 +13,8 @@ from pathlib import Path
 
 from ..benchmarks.budgets import CUBE_STEPS, FULL_SEEDS, FULL_SIDE, FULL_STEPS, SMALL_STEPS
 
+LIBRARY_PARTS = ("search", "storage", "structures", "retrieval")
+
 if typing.TYPE_CHECKING:
     from SlicerVAELib.core.progress import Listener
 
@@ -69,12 +71,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     library = kinds.add_parser("library", help="searching similar slices and patients", formatter_class=layout)
     _add_runs(library, least=1, what="repetitions of each timing")
     library.add_argument("--server", metavar="URL", help="an empty PostgreSQL database with pgvector, to be filled")
-    library.add_argument("--thorax", type=Path, metavar="BUNDLE", help="also find phantoms again by this CT model")
-    library.add_argument("--patients", type=_at_least(2), default=100, metavar="N", help="phantoms for that")
-    library.add_argument("--size", type=_at_least(16), default=128, metavar="N", help="pixels of a phantom's side")
-    library.add_argument("--slices", type=_at_least(10), default=40, metavar="N", help="of a phantom")
-    library.add_argument("--brain", type=Path, metavar="BUNDLE", help="also find visits again by this MR model")
-    library.add_argument("--visits", type=Path, metavar="DIR", help="folder of PATIENT/studyN_FLAIR.nii.gz for that")
+    library.add_argument(
+        "--part", action="append", default=[], choices=LIBRARY_PARTS, help="only this one; may be repeated"
+    )
+    library.add_argument(
+        "--thorax",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="BUNDLE",
+        help="also find phantoms again by this CT model; may be repeated",
+    )
+    library.add_argument(
+        "--epochs", type=_at_least(0), default=0, metavar="N", help="also train a model on slice 1 of each phantom"
+    )
+    library.add_argument("--patients", type=_at_least(10), default=100, metavar="N", help="phantoms for that")
+    library.add_argument("--size", type=_at_least(32), default=128, metavar="N", help="pixels of a phantom's side")
+    library.add_argument("--slices", type=_at_least(24), default=113, metavar="N", help="of a phantom; 113 are of 3 mm")
+    library.add_argument(
+        "--brain",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="BUNDLE",
+        help="also find visits again by this MR model; may be repeated",
+    )
+    library.add_argument("--visits", type=Path, metavar="DIR", help="folder of PATIENT/studyN_SEQUENCE.nii.gz for that")
     library.set_defaults(measure=_library)
 
 
@@ -125,21 +147,31 @@ def _library(options: argparse.Namespace) -> str:
     from SlicerVAELib.core.errors import UserError
     from SlicerVAELib.core.progress import part_of
 
-    from ..benchmarks import library_search, library_storage, retrieval
+    from ..benchmarks import library_search, library_storage, library_structures, repeat_scans, retrieval
     from ..benchmarks.figure import HEADER
     from ..console import cancel_on_interrupt, progress_bar
 
-    if (options.brain is None) != (options.visits is None):
+    if bool(options.brain) != (options.visits is not None):
         raise UserError("--brain and --visits belong together; give both or none.")
+    parts = options.part or LIBRARY_PARTS
+    figures, tables = [], ""
     with progress_bar("Measuring") as listener, cancel_on_interrupt("Stopped.") as cancel:
-        figures = library_search.measure(options.runs, part_of(listener, 0, 0.4))
-        figures += library_storage.measure(options.runs, part_of(listener, 0.4, 0.7), server=options.server)
-        if options.thorax is not None:
-            of_phantoms = (options.patients, options.size, options.slices)
-            figures += retrieval.phantoms(options.thorax, *of_phantoms, part_of(listener, 0.7, 0.9), cancel)
-        if options.brain is not None:
-            figures += retrieval.repeat_scans(options.brain, options.visits, "FLAIR", part_of(listener, 0.9, 1), cancel)
-    return "\n".join([HEADER, *(figure.line for figure in figures)]) + "\n"
+        if "search" in parts:
+            figures += library_search.measure(options.runs, part_of(listener, 0, 0.3))
+        if "storage" in parts:
+            figures += library_storage.measure(options.runs, part_of(listener, 0.3, 0.6), server=options.server)
+        if "structures" in parts:
+            figures += library_structures.measure(options.runs, part_of(listener, 0.6, 0.7))
+        if "retrieval" in parts and options.thorax:
+            cohort = (options.patients, options.size, options.slices)
+            comparing = part_of(listener, 0.7, 0.9)
+            found, step_mm = retrieval.retrievals(options.thorax, options.epochs, *cohort, comparing, cancel)
+            figures += retrieval.figures(found, options.patients, step_mm)
+            tables += f"\n{retrieval.table(found)}\n"
+        if "retrieval" in parts:
+            for bundle in options.brain:
+                figures += repeat_scans.measure(bundle, options.visits, part_of(listener, 0.9, 1), cancel)
+    return "\n".join([HEADER, *(figure.line for figure in figures)]) + "\n" + tables
 
 
 def _figures(options: argparse.Namespace, measure: "Callable[[int, Listener], list[Figure]]") -> str:

@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--direction", choices=("symmetric-kl", "kl", "reverse-kl"), default="symmetric-kl", help="between slices"
     )
     similar.add_argument("--window", type=_positive, default=30.0, metavar="MM", help="slices this near are compared")
+    similar.add_argument(
+        "--first",
+        type=_at_least_one,
+        metavar="N",
+        help="in a very large library: only the N series most alike overall",
+    )
     similar.add_argument("--alpha-beta", type=_positive, metavar="GY", help="compare doses as EQD2 with this α/β")
     similar.add_argument("--json", type=Path, metavar="FILE", help="write everything for programs")
     similar.add_argument("--csv", type=Path, metavar="FILE", help="write the ranking for spreadsheets")

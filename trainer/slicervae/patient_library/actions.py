@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from SlicerVAELib.core.errors import UserError
-from SlicerVAELib.library.access import create_library, create_site_key, load_site_key, open_library
+from SlicerVAELib.library.access import create_library, load_site_key, open_library, site_key_or_new
 
 if TYPE_CHECKING:
     from SlicerVAELib.core.progress import Cancel, Listener
-    from SlicerVAELib.library.keys import SiteKey
     from SlicerVAELib.library.records import BundleIdentity
     from SlicerVAELib.library.selection import Selection
 
@@ -25,7 +24,7 @@ def create(options: argparse.Namespace) -> None:
     """Make an empty library, and a key where there is none."""
     identity = _identity(options.bundle)
     with (
-        _key_or_new(options.key) as key,
+        site_key_or_new(options.key) as key,
         create_library(options.url, key, identity, keeps_head_pictures=options.thumbnails_of_heads) as library,
     ):
         sys.stdout.write(f"Made {library.address} for {identity.title}, under the key {key.path}.\n")
@@ -82,7 +81,8 @@ def similar(options: argparse.Namespace) -> None:
             raise UserError("No patient of the library has all that; loosen the filters.")
         modality = read_manifest(options.bundle).declaration.modality
         query = read_query(folder, options.series, modality, settings, part_of(listener, 0.2, 0.6), cancel)
-        question = Question(options.count, options.by, options.direction, options.window, filters, options.alpha_beta)
+        how = (options.by, options.direction, options.window, filters, options.alpha_beta, options.first)
+        question = Question(options.count, *how)
         comparison = compare_with_library(query, library, question, part_of(listener, 0.6, 1), cancel)
         title = library.description.bundle.title
     _tell("Note", (*query.series.notices, *comparison.notices))
@@ -174,22 +174,6 @@ def reveal(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{options.pseudonym} is {identity.patient_id}.\n")
     for number, series in enumerate(identity.series, start=1):
         sys.stdout.write(f"  Series {number}: {series.series_uid or 'no UID'}, loads from {series.place}\n")
-
-
-@contextlib.contextmanager
-def _key_or_new(path: Path | None) -> Iterator["SiteKey"]:
-    """The key in the file, or a new one, which goes again when the block does not end well."""
-    try:
-        new = create_site_key(path)
-    except UserError:  # one is there
-        yield load_site_key(path)
-        return
-    try:
-        yield new
-    except BaseException:
-        assert new.path is not None
-        new.path.unlink()
-        raise
 
 
 def _identity(bundle: Path) -> "BundleIdentity":

@@ -10,6 +10,7 @@ from SlicerVAELib.core.similarity import Direction
 from SlicerVAELib.library.achievable import Achievable, achievable_doses
 from SlicerVAELib.library.contour_check import ContourFinding, Gaps, Placed, check_contours, gaps, placed_structures
 from SlicerVAELib.library.doses import DosedOrgan, DoseMeasure, measure_for
+from SlicerVAELib.library.matched_picture import matched_level
 from SlicerVAELib.library.neighbours import By, Neighbour, Neighbours, find_neighbours
 from SlicerVAELib.library.records import Thumbnail
 from SlicerVAELib.library.selection import Selection
@@ -20,8 +21,8 @@ from .query import QueryPatient
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What is asked: how many patients, of those whom ``filters`` let through, by what, how slices are compared, and
-    the α/β of the doses, None for physical dose."""
+    """What is asked: how many patients, of those whom ``filters`` let through, by what, how slices are compared,
+    the α/β of the doses, None for physical dose, and how many a coarse pass leaves, None without one."""
 
     count: int
     by: By
@@ -29,6 +30,7 @@ class Question:
     window_mm: float
     filters: Selection
     alpha_beta_gy: float | None
+    first: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,6 +81,7 @@ def compare_with_library(
         direction=question.direction,
         window_mm=question.window_mm,
         filters=question.filters,
+        first=question.first,
         progress=progress,
         cancel=cancel,
     )
@@ -111,14 +114,11 @@ def compare_with_library(
 
 def _ranked(neighbour: Neighbour, query: QueryPatient, library: Library, measure: DoseMeasure) -> RankedPatient:
     plan = neighbour.plan
-    series = library.record(neighbour.pseudonym).series[neighbour.series]
-    pair = min(neighbour.match.pairs, key=lambda pair: abs(pair.query - query.shown_slice))
-    level = float(series.posteriors.positions_mm[pair.candidate])
     return RankedPatient(
         neighbour=neighbour,
         organs=measure.organs(plan) if plan is not None else {},
         is_comparable=plan is not None and bool(plan.doses) and measure.compares(plan),
-        picture=min(series.thumbnails, key=lambda picture: abs(picture.position_mm - level), default=None),
+        picture=matched_level(library, neighbour, query.shown_slice).picture,
     )
 
 

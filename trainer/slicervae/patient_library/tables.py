@@ -103,8 +103,7 @@ def closer_than(comparison: Comparison, patient: RankedPatient) -> str:
     """Than what share of the pairs of different patients this one is closer; a dash where that is not known."""
     if comparison.scale is None:
         return "–"
-    share = comparison.scale.closer_than(patient.neighbour.match.distance)
-    return f"{min(round(100 * share), 99) if share < 1 else 100} %"  # what is not all is never rounded to all
+    return comparison.scale.percent_in_words(patient.neighbour.match.distance)
 
 
 def plan_in_words(plan: PlanFacts | None) -> str:
