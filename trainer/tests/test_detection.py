@@ -49,6 +49,12 @@ def test_objects_are_brighter_darker_or_of_the_same_mean(healthy):
     assert seen >= {*CONTRASTS, *SHAPES}
 
 
+def test_only_objects_of_the_contrasts_asked_for_are_put_in(healthy):
+    volume, body = healthy
+    inserted = insert_objects(volume, body, WINDOW, "axial", seed=1, contrasts=("darker", "equal"))
+    assert {item.contrast for item in inserted.objects} == {"darker", "equal"}
+
+
 @pytest.mark.parametrize(("plane", "axis"), [("coronal", 1), ("sagittal", 2)])
 def test_objects_lie_in_the_planes_own_slices(healthy, plane, axis):
     volume, body = healthy

@@ -1,7 +1,7 @@
 """The distribution of an anomaly map's values in healthy patients, by place in the body and by tissue.
 
-A place is one of 8 × 8 fields of the box about the body in each slice, or what lies outside of the box; where along the
-body a slice lies is not known. A tissue is a range of the reconstruction's intensity.
+A place is one of 8 × 8 fields of the box about the body in each slice, or what lies outside; where along the body a
+slice lies is not known. A tissue is a range of the reconstruction's intensity.
 """
 
 import dataclasses
@@ -9,22 +9,26 @@ import dataclasses
 import numpy as np
 import torch
 
+from .healthy_tails import Tails
 from .resampling import resample
 from .stack import Stack
 from .volume import Geometry
 
 FIELDS = 8  # a side
 PLACES = FIELDS * FIELDS + 1
+OUTSIDE = PLACES - 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HealthyDistribution:
     """``location`` and ``scale`` (PLACES, T), in the map's unit, of T tissues between the T − 1 rising ``edges`` in
-    [0, 1]; all float32."""
+    [0, 1]; all float32. ``tails`` are those of what is then standardised, of the T tissues and of what lies outside the
+    body; None where it counts as normal, as in calibrations of the first version."""
 
     edges: np.ndarray
     location: np.ndarray
     scale: np.ndarray
+    tails: Tails | None = None
 
     def __post_init__(self) -> None:
         tissues = self.edges.shape[0] + 1 if self.edges.ndim == 1 else 0
@@ -32,31 +36,50 @@ class HealthyDistribution:
             raise ValueError("edges, location and scale do not fit each other")
         if not (np.diff(self.edges) > 0).all() or not (self.scale > 0).all() or not np.isfinite(self.location).all():
             raise ValueError("the values are no distribution")
+        if self.tails is not None and len(self.tails.knots) != tissues + 1:
+            raise ValueError("the tails are not those of as many tissues")
 
     def z_scores(self, maps: torch.Tensor, reconstructions: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """(map − location) / scale at each pixel's place and tissue, (N, H, W)."""
+        """Normal score, among healthy pixels, of (map − location) / scale at each pixel's place and tissue, (N, H, W);
+        all on one device."""
         cells = cells_of(places, reconstructions, self.edges)
-        location, scale = (torch.from_numpy(table).flatten()[cells] for table in (self.location, self.scale))
-        return (maps - location).div_(scale)
+        location, scale = (
+            torch.from_numpy(table).to(maps.device).flatten()[cells] for table in (self.location, self.scale)
+        )
+        standardised = (maps - location).div_(scale)
+        if self.tails is None:
+            return standardised
+        return self.tails.normal_scores(standardised, groups_of(cells, len(self.edges) + 1))
 
 
 def cells_of(places: torch.Tensor, reconstructions: torch.Tensor, edges: np.ndarray) -> torch.Tensor:
     """Place and tissue of each pixel as one number, place · T + tissue, int64 (N, H, W)."""
-    tissues = torch.bucketize(reconstructions.contiguous(), torch.from_numpy(edges))
-    return places * (len(edges) + 1) + tissues
+    bounds = torch.from_numpy(edges).to(reconstructions.device)
+    return places * (len(edges) + 1) + torch.bucketize(reconstructions.contiguous(), bounds)
 
 
-def places_of(stack: Stack, body: tuple[np.ndarray, Geometry]) -> torch.Tensor:
-    """Place of each pixel of the stack, int64 (N, H, W), from the body's mask and its grid."""
-    return places_in(resample(*body, stack.geometry, fill=0.0) > 0.5)
+def groups_of(cells: torch.Tensor, tissues: int) -> torch.Tensor:
+    """The tissue of each cell, and ``tissues`` of what lies outside the body."""
+    return torch.where(cells >= OUTSIDE * tissues, tissues, cells % tissues)
 
 
-def places_in(body: torch.Tensor) -> torch.Tensor:
-    """Place of each pixel, int64 (N, H, W), from the body's mask (N, H, W); all outside in a slice without a body."""
+def body_on(stack: Stack, body: tuple[np.ndarray, Geometry]) -> torch.Tensor:
+    """Where the body is on the stack's grid, boolean (N, H, W), from its mask and that mask's grid."""
+    return resample(*body, stack.geometry, fill=0.0) > 0.5
+
+
+def places_in_body(body: torch.Tensor) -> torch.Tensor:
+    """Place of each pixel, int64 (N, H, W), from the body's mask (N, H, W); what is not body lies outside."""
+    return torch.where(body, places_in_box(body), OUTSIDE)
+
+
+def places_in_box(body: torch.Tensor) -> torch.Tensor:
+    """Place of each pixel, int64 (N, H, W), from the body's mask (N, H, W); the air in the corners of the box about a
+    body counts as inside, and all is outside in a slice without a body."""
     rows, columns = (_fields(body.any(dim=axis)) for axis in (2, 1))
     places = rows[:, :, None] * FIELDS + columns[:, None, :]
     outside = (rows < 0)[:, :, None] | (columns < 0)[:, None, :]
-    return torch.where(outside, PLACES - 1, places)
+    return torch.where(outside, OUTSIDE, places)
 
 
 def _fields(present: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """A bundle's calibration: kept, applied to maps, told to the person, and refused where it can't be trusted."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -20,7 +21,18 @@ from SlicerVAELib.core.calibration import (
 )
 from SlicerVAELib.core.engine import NOT_SEEN, NOT_SEEN_SIGNED, AnomalyOptions, Hardware, ReconstructRequest
 from SlicerVAELib.core.errors import UserError
-from SlicerVAELib.core.healthy import FIELDS, PLACES, HealthyDistribution, cells_of, places_in
+from SlicerVAELib.core.healthy import (
+    FIELDS,
+    OUTSIDE,
+    PLACES,
+    HealthyDistribution,
+    body_on,
+    cells_of,
+    places_in_body,
+    places_in_box,
+)
+from SlicerVAELib.core.healthy_scales import HealthyScales
+from SlicerVAELib.core.healthy_tails import SCORES, Tails
 from SlicerVAELib.core.local_engine import LocalEngine
 from SlicerVAELib.core.manifest import read_manifest
 from SlicerVAELib.core.stack import prepare
@@ -31,7 +43,7 @@ from Testing.headless.twins import body, grid, rotation
 
 CPU = Hardware("cpu")
 EDGES = np.array([0.4847, 0.4862], dtype=np.float32)  # what the small model makes lies between 0.48 and 0.49
-SCORES = tuple(float(n) for n in range(25))
+SCORES_OF_PATIENTS = tuple(float(n) for n in range(25))
 
 
 def distribution(seed: int = 0) -> HealthyDistribution:
@@ -40,9 +52,13 @@ def distribution(seed: int = 0) -> HealthyDistribution:
     return HealthyDistribution(EDGES, location, random.uniform(0.5, 2, (PLACES, 3)).astype(np.float32))
 
 
-def calibration(scores: tuple[float, ...] = SCORES, methods: tuple[str, ...] = ("signed-residual",)) -> Calibration:
+def calibration(
+    scores: tuple[float, ...] = SCORES_OF_PATIENTS, methods: tuple[str, ...] = ("signed-residual",)
+) -> Calibration:
     records = [CalibratedMap(method, 2.0, ("anomaly",), 20, scores) for method in methods]
-    return Calibration(tuple(MethodCalibration(each, {"anomaly": distribution()}) for each in records), 0.05)
+    return Calibration(
+        tuple(MethodCalibration(each, {"anomaly": HealthyScales((distribution(),))}) for each in records), 0.05
+    )
 
 
 def calibrated(folder: Path, **changes) -> Path:
@@ -74,10 +90,39 @@ def test_a_calibration_comes_back_as_it_was_and_leaves_the_weights_alone(bundle)
     assert found.methods[0].record == calibration().methods[0].record
     for field in ("edges", "location", "scale"):
         np.testing.assert_array_equal(
-            getattr(found.of("signed-residual").healthy["anomaly"], field), getattr(distribution(), field)
+            getattr(found.of("signed-residual").healthy["anomaly"].scales[0], field), getattr(distribution(), field)
         )
     assert found.of("restoration") is None
     assert load_network(bundle).latent.size == 8
+
+
+def test_a_calibration_of_the_first_version_is_still_applied(bundle, tmp_path, volume):
+    from SlicerVAELib.core.bundle_parts import write_parts
+
+    old = tmp_path / "old"
+    shutil.copytree(bundle, old)
+    data = json.loads((old / DESCRIPTION).read_text())
+    data["version"] = 1
+    del data["calibrated"][0]["coarse_mm"]
+    write_parts(old, {DESCRIPTION: json.dumps(data).encode()})
+    before, after = reconstruct(bundle, volume), reconstruct(old, volume)
+    np.testing.assert_array_equal(after.arrays["anomaly"], before.arrays["anomaly"])
+    assert after.patient_p_value == before.patient_p_value
+
+
+def test_a_map_is_smoothed_as_it_is_calibrated_unless_told(tmp_path, volume):
+    write_tiny_bundle(tmp_path / "four")
+    record = CalibratedMap("signed-residual", 4.0, ("anomaly",), 20, SCORES_OF_PATIENTS)
+    made = Calibration((MethodCalibration(record, {"anomaly": HealthyScales((distribution(),))}),), 0.05)
+    write_calibration(tmp_path / "four", made, "2026-01-01T00:00:00+00:00", "SlicerVAE")
+    for smoothing in (None, 4.0):
+        result = reconstruct(tmp_path / "four", volume, smoothing_mm=smoothing)
+        assert result.anomaly_unit == "healthy z-score"
+        assert result.provenance.parameters["smoothing in mm"] == "4"
+    other = reconstruct(tmp_path / "four", volume, smoothing_mm=2.0)
+    assert "uncalibrated" in other.anomaly_unit and other.provenance.parameters["smoothing in mm"] == "2"
+    without = reconstruct(tmp_path / "four", volume, calibrated=False)
+    assert without.provenance.parameters["smoothing in mm"] == "2"
 
 
 def test_a_bundle_without_one_is_uncalibrated_and_says_so(tmp_path, volume):
@@ -97,11 +142,13 @@ def test_a_calibrated_map_is_the_z_score_of_its_place_and_tissue(bundle, volume)
     with torch.inference_mode():
         made = load_network(bundle).reconstruct(stack.pixels)
     from SlicerVAELib.core.anomaly import smooth
-    from SlicerVAELib.core.healthy import places_of
     from SlicerVAELib.core.stack import body_in
 
     signed = smooth(((stack.pixels - made) / 0.02**0.5)[:, 0], 2.0 / 6.0).numpy()
-    places, tissues = places_of(stack, body_in(stack, volume)).numpy(), np.digitize(made[:, 0].numpy(), EDGES)
+    places, tissues = (
+        places_in_box(body_on(stack, body_in(stack, volume))).numpy(),
+        np.digitize(made[:, 0].numpy(), EDGES),
+    )
     assert len(np.unique(places)) > 30 and len(np.unique(tissues)) == 3
     healthy = distribution()
     expected = (signed - healthy.location[places, tissues]) / healthy.scale[places, tissues]
@@ -115,7 +162,7 @@ def test_a_calibrated_map_is_the_z_score_of_its_place_and_tissue(bundle, volume)
     half_a_cm3 = max(1, round(0.5 / stack.geometry.voxel_volume_cm3))
     own = np.sort(np.abs(expected).ravel())[-half_a_cm3]
     assert 0 < own < 24
-    assert result.patient_p_value == (1 + sum(score >= own for score in SCORES)) / 26
+    assert result.patient_p_value == (1 + sum(score >= own for score in SCORES_OF_PATIENTS)) / 26
     assert result.provenance.parameters["calibration"] == "20 + 25 healthy patients"
 
 
@@ -211,14 +258,95 @@ def test_places_follow_the_box_about_the_body_in_each_slice():
     mask = torch.zeros(3, 40, 40, dtype=torch.bool)
     mask[0, 8:32, 16:24] = True
     mask[1, 4:6, 30] = True
-    places = places_in(mask)
+    places = places_in_box(mask)
     assert places[0, 8, 16] == 0 and places[0, 31, 23] == FIELDS * FIELDS - 1
     assert places[0, 8, 23] == FIELDS - 1 and places[0, 31, 16] == FIELDS * (FIELDS - 1)
-    assert (places[0][~mask[0]] == PLACES - 1).all() and (places[0][mask[0]] < PLACES - 1).all()
+    assert (places[0][~mask[0]] == OUTSIDE).all() and (places[0][mask[0]] < OUTSIDE).all()
     assert (torch.bincount(places[0][mask[0]]) == 3).all()
     assert places[1, 4, 30] == 0 and places[1, 5, 30] == FIELDS * FIELDS // 2
-    assert (places[2] == PLACES - 1).all()
+    assert (places[2] == OUTSIDE).all()
     assert cells_of(places, torch.full((3, 40, 40), 0.485), EDGES)[0, 8, 23] == 3 * (FIELDS - 1) + 1
+    round_ = mask.clone()
+    round_[0, 8, 16] = False  # a corner of the box that is air
+    assert places_in_box(round_)[0, 8, 16] == 0 and places_in_body(round_)[0, 8, 16] == OUTSIDE
+
+
+def tails(seed: int, groups: int = 4) -> Tails:
+    """Of each group the values that a normal variable of another mean and width has."""
+    random = np.random.default_rng(seed)
+    return Tails(random.normal(size=(groups, 1)) + random.uniform(0.5, 3, (groups, 1)) * SCORES)
+
+
+def test_a_score_is_normal_in_its_own_tissue_and_continues_to_the_last_knot():
+    of_two = Tails(np.stack([SCORES, 1 + 3 * SCORES]))
+    values = torch.tensor([[-50.0, -4.0, 0.0, 1.7], [1.0, 4.0, 121.0, 1e9]])
+    expected = [[-40.0, -4.0, 0.0, 1.7], [0.0, 1.0, 40.0, 40.0]]
+    scores = of_two.normal_scores(values, torch.tensor([[0] * 4, [1] * 4]))
+    assert scores.dtype == torch.float32
+    np.testing.assert_allclose(scores.numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("knots", [SCORES[None, :-1], SCORES[None, ::-1].copy(), SCORES[None] * 1e6])
+def test_knots_that_are_no_tails_are_refused(knots):
+    with pytest.raises(ValueError, match="knots"):
+        Tails(knots)
+
+
+def two_scales() -> HealthyScales:
+    scales = tuple(dataclasses.replace(distribution(seed), tails=tails(seed)) for seed in (1, 2))
+    return HealthyScales(scales, tails(3))
+
+
+def test_two_scales_come_back_and_the_map_is_the_more_unusual_of_them(tmp_path, volume):
+    from SlicerVAELib.core.anomaly.postprocessing import smooth, smooth_in_space
+    from SlicerVAELib.core.stack import body_in
+
+    folder = tmp_path / "two"
+    write_tiny_bundle(folder)
+    record = CalibratedMap("signed-residual", 2.0, ("anomaly",), 20, SCORES_OF_PATIENTS, coarse_mm=12.0)
+    made = Calibration((MethodCalibration(record, {"anomaly": two_scales()}),), 0.05)
+    write_calibration(folder, made, "2026-01-01T00:00:00+00:00", "SlicerVAE")
+    kept = calibration_of(folder, read_manifest(folder)).methods[0].healthy["anomaly"]
+    np.testing.assert_array_equal(kept.tails.knots, two_scales().tails.knots)
+    np.testing.assert_array_equal(kept.scales[1].tails.knots, two_scales().scales[1].tails.knots)
+    np.testing.assert_array_equal(kept.scales[1].location, distribution(2).location)
+
+    result = reconstruct(folder, volume)
+    assert result.provenance.parameters["coarse smoothing in mm"] == "12"
+    stack = prepare(volume, read_manifest(folder).preprocessing)
+    with torch.inference_mode():
+        tissue = load_network(folder).reconstruct(stack.pixels)[:, 0]
+    residual = (stack.pixels[:, 0] - tissue) / 0.02**0.5
+    places = places_in_body(body_on(stack, body_in(stack, volume)))
+    across = 12.0 / float(stack.geometry.spacing[2])
+    fine, coarse = (
+        own.z_scores(map_, like, places)
+        for own, map_, like in zip(
+            kept.scales,
+            (smooth(residual, 2.0 / 6.0), smooth_in_space(residual, 2.0, across)),
+            (tissue, smooth_in_space(tissue, 2.0, across)),
+            strict=True,
+        )
+    )
+    farthest = torch.where(coarse.abs() > fine.abs(), coarse, fine)
+    assert 0.1 < (farthest == fine).float().mean() < 0.9
+    groups = np.where(places.numpy() == OUTSIDE, 3, np.digitize(tissue.numpy(), EDGES))
+    expected = kept.tails.normal_scores(farthest, torch.from_numpy(groups))
+    on_input = stack.to_source(expected, fill=NOT_SEEN_SIGNED)
+    np.testing.assert_allclose(result.arrays["anomaly"], on_input, atol=5e-3)
+
+
+def test_smoothing_in_space_is_the_same_along_every_axis():
+    from SlicerVAELib.core.anomaly.postprocessing import smooth_in_space
+
+    point = torch.zeros(21, 21, 21)
+    point[10, 10, 10] = 1
+    spread = smooth_in_space(point, 2.0, 2.0)
+    torch.testing.assert_close(spread, spread.permute(2, 1, 0))
+    assert float(spread.sum()) == pytest.approx(1)
+    offsets = torch.arange(21) - 10.0
+    assert float((spread.sum(dim=(1, 2)) * offsets**2).sum()) == pytest.approx(4, rel=0.03)
+    torch.testing.assert_close(smooth_in_space(point, 0.0, 0.0), point)
 
 
 def test_a_calibration_of_other_weights_is_refused(bundle, tmp_path, volume):

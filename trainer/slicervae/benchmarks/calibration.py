@@ -16,12 +16,13 @@ from SlicerVAELib.core.anomaly.maps import FUSED
 from SlicerVAELib.core.conformal import fewest_patients, p_value
 from SlicerVAELib.core.engine import Hardware
 from SlicerVAELib.core.errors import UserError
-from SlicerVAELib.core.healthy import PLACES, HealthyDistribution
+from SlicerVAELib.core.healthy import OUTSIDE
+from SlicerVAELib.core.healthy_scales import HealthyScales
 from SlicerVAELib.core.manifest import read_manifest
 from SlicerVAELib.core.progress import Cancel, Listener, Meter, part_of
 
 from ..evaluation.calibration import CalibrationPlan
-from ..evaluation.healthy_fit import fit
+from ..evaluation.healthy_fit import fit_scales
 from ..evaluation.healthy_maps import HealthyMaps, PatientMaps
 from ..phantom import make_patient
 from ..phantom.lesions import HEALTHY
@@ -72,7 +73,7 @@ def outcomes(
         cancel.check()
         order = random.permutation(trial.patients)
         fitted, compared, tested = np.split(order, [trial.fitted, trial.fitted + trial.compared])
-        distribution = fit([samples[number] for number in fitted])
+        distribution = fit_scales([samples[number] for number in fitted])
         scores = [healthy[number].score(distribution) for number in compared]
         alarms += sum(p_value(healthy[number].score(distribution), scores) <= rate for number in tested)
         beyond_two.append(_beyond_two(healthy[tested[0]], distribution))
@@ -97,7 +98,7 @@ def _healthy(
     bundle: Path, patients: int, plan: CalibrationPlan, hardware: Hardware, listener: Listener, cancel: Cancel
 ) -> list[PatientMaps]:
     (method,) = plan.methods
-    maps = HealthyMaps(bundle, read_manifest(bundle), plan.methods, plan.smoothing_mm, hardware)
+    maps = HealthyMaps(bundle, read_manifest(bundle), plan.methods, plan.smoothing_mm, plan.coarse_mm, hardware)
     meter = Meter(listener, "mapping healthy phantoms", patients)
     made = []
     for number in range(1, patients + 1):
@@ -108,9 +109,9 @@ def _healthy(
     return made
 
 
-def _beyond_two(patient: PatientMaps, distribution: HealthyDistribution) -> float:
+def _beyond_two(patient: PatientMaps, distribution: HealthyScales) -> float:
     """Share of the body's pixels whose z-score is beyond ±2."""
-    z_scores = patient.z_scores(distribution)[patient.places != PLACES - 1]
+    z_scores = patient.z_scores(distribution)[patient.places != OUTSIDE]
     return float((z_scores.abs() > 2).float().mean())
 
 

@@ -18,7 +18,9 @@ def add_anomaly(parser: argparse.ArgumentParser) -> None:
         "calibrated for, else absolute-residual",
     )
     parser.add_argument("--uncalibrated", action="store_true", help="leave the model's calibration out of the map")
-    parser.add_argument("--smoothing", type=float, default=2.0, metavar="MM", help="σ that smooths the anomaly map")
+    parser.add_argument(
+        "--smoothing", type=float, metavar="MM", help="σ that smooths the anomaly map (default: as calibrated, else 2)"
+    )
     parser.add_argument(
         "--body-erosion",
         type=float,

@@ -37,7 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="map to calibrate, the first of several is shown by default (default: signed-residual)",
     )
-    parser.add_argument("--smoothing", type=float, default=2.0, metavar="MM", help="σ that smooths the maps")
+    parser.add_argument("--smoothing", type=float, default=4.0, metavar="MM", help="σ that smooths the maps")
+    parser.add_argument(
+        "--coarse",
+        type=float,
+        default=12.0,
+        metavar="MM",
+        help="σ of a second scale, in three dimensions, at which what is faint but large shows; 0 for none",
+    )
     parser.add_argument(
         "--false-alarm-rate", type=float, default=0.05, metavar="A", help="share of healthy patients who may give alarm"
     )
@@ -59,6 +66,7 @@ def run(options: argparse.Namespace) -> None:
     plan = CalibrationPlan(
         methods=tuple(dict.fromkeys(options.method)) or DEFAULT_METHODS,
         smoothing_mm=options.smoothing,
+        coarse_mm=options.coarse,
         false_alarm_rate=options.false_alarm_rate,
         fit_share=options.fit_share,
         seed=options.seed,

@@ -22,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--truth", action="append", metavar="PATTERN", help="structures or mask files that mark anomalies; repeatable"
     )
     what.add_argument("--objects", type=int, metavar="SEED", help="put foreign objects into the volumes, the same ones")
+    parser.add_argument(
+        "--contrast",
+        action="append",
+        choices=("brighter", "darker", "equal"),
+        help="only objects like this beside what they lie in; repeatable (default: all)",
+    )
     parser.add_argument("--include", action="append", default=[], metavar="PATTERN", help="only volumes like this")
     parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="no volumes like this")
     parser.add_argument(
@@ -34,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method", action="append", default=[], metavar="NAME", help="only this map; default: all but slow ones"
     )
-    parser.add_argument("--smoothing", type=float, default=2.0, metavar="MM", help="σ that smooths each map")
+    parser.add_argument(
+        "--smoothing", type=float, metavar="MM", help="σ that smooths each map (default: as calibrated, else 2)"
+    )
     parser.add_argument(
         "--choose-on", action="append", default=[], metavar="PATIENT", help="patients to choose thresholds on"
     )
@@ -49,6 +57,7 @@ def run(options: argparse.Namespace) -> None:
 
     from ..console import cancel_on_interrupt, progress_bar
     from ..detection.evaluate import Plan, evaluate
+    from ..detection.objects import CONTRASTS
     from ..detection.page import text
     from .named import named
 
@@ -59,6 +68,7 @@ def run(options: argparse.Namespace) -> None:
         channels=named(options.channel, "pattern"),
         truth=tuple(options.truth or ()),
         objects_seed=options.objects,
+        contrasts=tuple(options.contrast or CONTRASTS),
         methods=tuple(options.method),
         smoothing_mm=options.smoothing,
         choose_on=tuple(options.choose_on),

@@ -58,16 +58,19 @@ def lesion_cases(
     return [CaseFile(study.patient, study.name, reader(study)) for study in find(data, marking)[0]]
 
 
-def object_cases(data: Path, settings: DataSettings, seed: int, preprocessing: Preprocessing) -> list[CaseFile]:
-    """Cases of a folder of healthy patients with foreign objects, which follow from ``seed`` and the study's name.
-    Raises UserError where there are no studies."""
+def object_cases(
+    data: Path, settings: DataSettings, seed: int, contrasts: Sequence[str], preprocessing: Preprocessing
+) -> list[CaseFile]:
+    """Cases of a folder of healthy patients with foreign objects of such ``contrasts``, which follow from ``seed`` and
+    the study's name. Raises UserError where there are no studies."""
 
     def reader(study: Study) -> Callable[[], Case]:
         def read() -> Case:
             volume, _ = study.read(settings)
             window = preprocessing.intensity.window(volume.array)
             own_seed = zlib.crc32(study.name.encode(), seed & 0xFFFFFFFF)
-            inserted = insert_objects(volume, body_in(volume, preprocessing), window, preprocessing.plane, own_seed)
+            body = body_in(volume, preprocessing)
+            inserted = insert_objects(volume, body, window, preprocessing.plane, own_seed, contrasts)
             changed = inserted.volume.replace(masks=volume.masks)
             return _case(study, changed, inserted.truth, preprocessing)
 

@@ -20,6 +20,7 @@ from SlicerVAELib.io.write import OutputFolder, write_json_atomically
 
 from ..evaluation.cohort import Selection, settings_of
 from .cases import CaseFile, lesion_cases, object_cases, split_for_threshold
+from .objects import CONTRASTS
 from .page import page
 from .pictures import Gallery
 from .scores import BrightResidual, MapScore, Score
@@ -31,8 +32,9 @@ SIGNED = "signed-residual"
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is evaluated: of ``truth`` (patterns of what marks anomalies) and ``objects_seed`` one is given. ``methods``
-    empty are all that the model has but the slow ones; ``choose_on`` empty is every third patient."""
+    """What is evaluated: of ``truth`` (patterns of what marks anomalies) and ``objects_seed`` one is given; objects
+    have one of the ``contrasts``. ``methods`` empty are all that the model has but the slow ones; ``choose_on`` empty
+    is every third patient."""
 
     bundle: Path
     include: tuple[str, ...] = ()
@@ -40,8 +42,9 @@ class Plan:
     channels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     truth: tuple[str, ...] = ()
     objects_seed: int | None = None
+    contrasts: tuple[str, ...] = CONTRASTS
     methods: tuple[str, ...] = ()
-    smoothing_mm: float = 2.0
+    smoothing_mm: float | None = None
     choose_on: tuple[str, ...] = ()
     seed: int = 0
     hardware: Hardware = Hardware()  # noqa: RUF009 - frozen
@@ -107,7 +110,7 @@ def _cases(plan: Plan, manifest: Manifest, data: Path) -> list[CaseFile]:
     preprocessing = manifest.preprocessing
     settings = settings_of(Selection(plan.include, plan.exclude, plan.channels), preprocessing)
     if plan.objects_seed is not None:
-        return object_cases(data, settings, plan.objects_seed, preprocessing)
+        return object_cases(data, settings, plan.objects_seed, plan.contrasts, preprocessing)
     return lesion_cases(data, settings, plan.truth, preprocessing)
 
 
@@ -135,6 +138,7 @@ def _facts(plan: Plan, manifest: Manifest, data: Path, outcome: Outcome, notices
         "data": str(data),
         "truth": list(plan.truth),
         "objects_seed": plan.objects_seed,
+        "contrasts": [] if plan.objects_seed is None else list(plan.contrasts),
         "smoothing_mm": plan.smoothing_mm,
         "notices": list(notices),
         "outcome": _without_nan(dataclasses.asdict(outcome)),

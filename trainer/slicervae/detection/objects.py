@@ -3,6 +3,7 @@ brightness as what they cover, so that no threshold of the image itself finds th
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -42,13 +43,20 @@ class Inserted:
 
 
 def insert_objects(
-    volume: Volume, inside: np.ndarray, window: tuple[float, float], plane: Plane, seed: int, share: float = 0.5
+    volume: Volume,
+    inside: np.ndarray,
+    window: tuple[float, float],
+    plane: Plane,
+    seed: int,
+    contrasts: Sequence[str] = CONTRASTS,
+    share: float = 0.5,
 ) -> Inserted:
     """Put one object into a ``share`` of the slices that show enough of ``inside`` (K, J, I), the body.
 
     The slices are the volume's own, across the axis that is nearest to the normal of ``plane``; ``window`` is what the
     model maps to 0 and 1. The same seed gives the same objects. An object replaces what it covers: brighter and darker
-    ones lie off the mean of that by a part of the window, equal ones have its mean and a texture.
+    ones lie off the mean of that by a part of the window, equal ones have its mean and a texture; each has one of the
+    ``contrasts``.
     """
     rng = np.random.default_rng(seed)
     axis = slice_axis(volume.geometry, plane)
@@ -60,7 +68,7 @@ def insert_objects(
     chosen = np.sort(rng.permutation(fitting)[: math.ceil(share * len(fitting))])
     objects = []
     for k in chosen:
-        made = _place(rng, int(k), body[k], spacing)
+        made = _place(rng, int(k), body[k], spacing, contrasts)
         if made is not None:
             truth[k] = _render(rng, made, array[k], body[k], spacing, window)
             objects.append(made)
@@ -69,11 +77,13 @@ def insert_objects(
     return Inserted(changed, np.ascontiguousarray(np.moveaxis(truth, 0, axis)), tuple(objects))
 
 
-def _place(rng: np.random.Generator, k: int, body: np.ndarray, spacing: np.ndarray) -> ForeignObject | None:
+def _place(
+    rng: np.random.Generator, k: int, body: np.ndarray, spacing: np.ndarray, contrasts: Sequence[str]
+) -> ForeignObject | None:
     """An object of random kind whose whole disc lies in the body; None where none fits."""
     rows, columns = np.nonzero(body)
     diameter = float(rng.uniform(*DIAMETERS_MM))
-    kind = [str(rng.choice(of)) for of in (SHAPES, TEXTURES, CONTRASTS)]
+    kind = [str(rng.choice(of)) for of in (SHAPES, TEXTURES, contrasts)]
     angle = float(rng.uniform(0, 2 * math.pi))
     for _ in range(_TRIES):
         n = int(rng.integers(len(rows)))

@@ -26,16 +26,19 @@ from .healthy_fit import Sample, fit_every_map
 from .healthy_maps import HealthyMaps, PatientMaps
 
 DEFAULT_METHODS = ("signed-residual",)
+LARGEST_COARSE_MM = 100.0
 
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationPlan:
     """What is calibrated and how: the names of the ``methods``, the first of which the bundle shows by itself; the
-    smoothing of the maps in mm; the ``false_alarm_rate`` for patients; the share of the patients who are fitted to,
-    chosen by ``seed``; masks with names like ``exclude_masks`` do not count as healthy."""
+    smoothing of the maps in mm, in the slice plane and, for the coarse scale, in three dimensions (0 makes none); the
+    ``false_alarm_rate`` for patients; the share of the patients who are fitted to, chosen by ``seed``; masks with names
+    like ``exclude_masks`` do not count as healthy."""
 
     methods: tuple[str, ...] = DEFAULT_METHODS
-    smoothing_mm: float = 2.0
+    smoothing_mm: float = 4.0
+    coarse_mm: float = 12.0
     false_alarm_rate: float = 0.05
     fit_share: float = 0.5
     seed: int = 0
@@ -57,9 +60,9 @@ def calibrate(
     first of them. Raises UserError and Cancelled; the bundle is then as it was.
     """
     check_rate(plan.false_alarm_rate)
-    from_data(AnomalyOptions, {"smoothing_mm": plan.smoothing_mm}, "The calibration")
+    _check_scales(plan)
     manifest = read_manifest(bundle)
-    maps = HealthyMaps(bundle, manifest, plan.methods, plan.smoothing_mm, hardware)
+    maps = HealthyMaps(bundle, manifest, plan.methods, plan.smoothing_mm, plan.coarse_mm, hardware)
     fitted, scored = split(healthy, plan.fit_share, plan.seed)
     meter = Meter(listener, "mapping healthy patients", len(fitted) + len(scored))
 
@@ -69,7 +72,7 @@ def calibrate(
         meter.advance(1)
         return made
 
-    samples: dict[str, list[dict[str, Sample]]] = {method: [] for method in plan.methods}
+    samples: dict[str, list[dict[str, tuple[Sample, ...]]]] = {method: [] for method in plan.methods}
     for number, found in enumerate(fitted):
         for method, made in maps_of(found).items():
             samples[method].append(made.sample(plan.seed + number))
@@ -83,12 +86,22 @@ def calibrate(
     methods = []
     for method, healthy_maps in distributions.items():
         names, others = tuple(healthy_maps), tuple(sorted(scores[method]))
-        record = CalibratedMap(method, plan.smoothing_mm, names, patients, others)
+        record = CalibratedMap(method, plan.smoothing_mm, names, patients, others, plan.coarse_mm)
         methods.append(MethodCalibration(record, healthy_maps))
     calibration = Calibration(tuple(methods), plan.false_alarm_rate)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     write_calibration(bundle, calibration, created, SOFTWARE)
     return calibration
+
+
+def _check_scales(plan: CalibrationPlan) -> None:
+    """Raise UserError for a smoothing that no map can have, and for a coarse scale that is not the coarser one."""
+    from_data(AnomalyOptions, {"smoothing_mm": plan.smoothing_mm}, "The calibration")
+    if not (plan.coarse_mm == 0 or plan.smoothing_mm < plan.coarse_mm <= LARGEST_COARSE_MM):
+        raise UserError(
+            f"A coarse scale of {plan.coarse_mm:g} mm beside a smoothing by {plan.smoothing_mm:g} mm makes no sense; "
+            f"give more than that, up to {LARGEST_COARSE_MM:g} mm, or 0 for none."
+        )
 
 
 def split(healthy: Sequence[Found], fit_share: float, seed: int) -> tuple[list[Found], list[Found]]:

@@ -7,7 +7,10 @@ import numpy as np
 import torch
 
 from SlicerVAELib.core.errors import UserError
-from SlicerVAELib.core.healthy import PLACES, HealthyDistribution, cells_of
+from SlicerVAELib.core.healthy import OUTSIDE, PLACES, HealthyDistribution, cells_of, groups_of
+from SlicerVAELib.core.healthy_scales import HealthyScales, Scale, farthest_from_zero
+
+from .healthy_tails import fit_tails
 
 TISSUES = 12
 TWO_SIGMA = 0.9544997  # of a normal distribution lies within ±2σ
@@ -41,18 +44,19 @@ class _Estimate:
 
 
 def fit(samples: Sequence[Sample]) -> HealthyDistribution:
-    """The distribution that samples of healthy patients, one each, have.
+    """The distribution that samples of healthy patients, one each, have at one scale.
 
     Location is the median and scale a quarter of the width of the central 95.45 %, which is σ of a normal
     distribution: it takes no notice of a few odd pixels, but unlike the median deviation of the tails that residuals
     have at edges. A place that few patients or pixels show in a tissue is drawn towards the whole tissue, and a rare
-    tissue towards all of them. Raises UserError where there is nothing to fit to.
+    tissue towards all of them. What is then standardised has the tails of its whole tissue. Raises UserError where
+    there is nothing to fit to.
     """
     values = np.concatenate([sample.values for sample in samples])
     intensities = np.concatenate([sample.intensities for sample in samples])
     places = np.concatenate([sample.places for sample in samples])
     patients = np.repeat(np.arange(len(samples)), [len(sample.values) for sample in samples])
-    in_body = places != PLACES - 1
+    in_body = places != OUTSIDE
     if not in_body.any():
         raise UserError(
             "The healthy volumes show the model nothing of a body; check that they are what it was made for."
@@ -68,14 +72,37 @@ def fit(samples: Sequence[Sample]) -> HealthyDistribution:
     found = _estimate(values, cells, patients, count).drawn_to(by_tissue, np.arange(count) % tissues)
     scale = np.maximum(found.scale, max(SMALLEST_SCALE * float(everything.scale[0]), 1e-6))
     shape = (PLACES, tissues)
+    standardised = (values - found.location[cells]) / scale[cells]
     return HealthyDistribution(
-        edges, found.location.astype(np.float32).reshape(shape), scale.astype(np.float32).reshape(shape)
+        edges,
+        found.location.astype(np.float32).reshape(shape),
+        scale.astype(np.float32).reshape(shape),
+        fit_tails(standardised, groups_of(torch.from_numpy(cells), tissues).numpy(), tissues + 1),
     )
 
 
-def fit_every_map(samples: Sequence[Mapping[str, Sample]]) -> dict[str, HealthyDistribution]:
+def fit_scales(samples: Sequence[tuple[Sample, ...]]) -> HealthyScales:
+    """The distribution at every scale from samples of the same pixels at each, the finest first, of each patient."""
+    distributions = tuple(fit(of_scale) for of_scale in zip(*samples, strict=True))
+    if len(distributions) == 1:
+        return HealthyScales(distributions)
+    farthest, groups = [], []
+    for patient in samples:
+        places = torch.from_numpy(patient[0].places)
+        scales = [Scale(torch.from_numpy(each.values), torch.from_numpy(each.intensities)) for each in patient]
+        z_scores = [
+            own.z_scores(each.values, each.tissue, places) for own, each in zip(distributions, scales, strict=True)
+        ]
+        farthest.append(farthest_from_zero(z_scores).numpy())
+        edges = distributions[0].edges
+        groups.append(groups_of(cells_of(places, scales[0].tissue, edges), len(edges) + 1).numpy())
+    tails = fit_tails(np.concatenate(farthest), np.concatenate(groups), len(distributions[0].edges) + 2)
+    return HealthyScales(distributions, tails)
+
+
+def fit_every_map(samples: Sequence[Mapping[str, tuple[Sample, ...]]]) -> dict[str, HealthyScales]:
     """The distribution of each of a method's maps, by its name, from the samples of each patient by that name."""
-    return {name: fit([sample[name] for sample in samples]) for name in samples[0]}
+    return {name: fit_scales([sample[name] for sample in samples]) for name in samples[0]}
 
 
 def _edges(intensities: np.ndarray) -> np.ndarray:

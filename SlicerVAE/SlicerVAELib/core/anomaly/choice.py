@@ -14,6 +14,7 @@ from .registry import method_named
 
 AUTO = "auto"
 DEFAULT = "absolute-residual"
+DEFAULT_SMOOTHING_MM = 2.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,12 +38,20 @@ class Choice:
         """Whether values below zero mean something."""
         return self.method.is_signed or self.calibration is not None
 
+    def smoothing_mm(self, options: AnomalyOptions) -> float:
+        """σ that smooths the maps in the slice plane."""
+        if self.calibration:
+            return self.calibration.record.smoothing_mm
+        return DEFAULT_SMOOTHING_MM if options.smoothing_mm is None else options.smoothing_mm
+
     def parameters(self, options: AnomalyOptions) -> dict[str, str]:
         """What was done, for provenance."""
-        done = {"anomaly method": self.name, "smoothing in mm": f"{options.smoothing_mm:g}"}
+        done = {"anomaly method": self.name, "smoothing in mm": f"{self.smoothing_mm(options):g}"}
         if self.calibration:
             record = self.calibration.record
             done["calibration"] = f"{record.fitted_patients} + {len(record.patient_scores)} healthy patients"
+            if record.coarse_mm > 0:
+                done["coarse smoothing in mm"] = f"{record.coarse_mm:g}"
         if options.body_erosion_mm is not None:
             done["body erosion in mm"] = f"{options.body_erosion_mm:g}"
         if options.minimum_region_cm3 > 0:
@@ -83,7 +92,7 @@ def _reason_against(own: MethodCalibration | None, request: ReconstructRequest, 
     smoothing = request.anomaly.smoothing_mm
     if own is None:
         return f"{model} is calibrated, but not for this map."
-    if own.record.smoothing_mm != smoothing:
+    if smoothing is not None and own.record.smoothing_mm != smoothing:
         made = own.record.smoothing_mm
         return f"{model} is calibrated for maps smoothed by {made:g} mm; one by {smoothing:g} mm is not calibrated."
     if request.sample_seed is not None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from ..body import eroded
 from ..calibration import MethodCalibration
 from ..conformal import p_value, too_few
 from ..engine import NOT_SEEN, NOT_SEEN_SIGNED, AnomalyOptions
-from ..healthy import places_of
+from ..healthy import body_on
+from ..healthy_scales import Scale
 from ..outputs import Output
 from ..preprocessing import Preprocessing
 from ..resampling import resample
@@ -19,7 +20,7 @@ from ..stack import Stack, body_in
 from ..volume import Geometry, Volume
 from .choice import Choice
 from .method import Evidence, Method, Model
-from .postprocessing import flatten_small_regions, smooth
+from .postprocessing import flatten_small_regions, smooth, smooth_in_space
 from .scores import map_scores, patient_score
 
 FUSED = "anomaly"
@@ -46,12 +47,15 @@ def make_maps(
     preprocessing: Preprocessing,
 ) -> AnomalyMaps:
     """The maps of a volume in the model's space."""
-    maps = smoothed_maps(choice.method, evidence, model, preprocessing, options.smoothing_mm)
+    maps = named_maps(choice.method, evidence, model, preprocessing)
     body = functools.cache(lambda: body_in(stack, volume))  # which takes a second, and few maps need it
     notices = list(choice.notices)
     p = None
-    if choice.calibration:
-        maps = z_scores(choice.calibration, maps, evidence, places_of(stack, body()))
+    if choice.calibration is None:
+        sigma = choice.smoothing_mm(options) / float(stack.geometry.spacing[0])
+        maps = {name: smooth(map_, sigma) for name, map_ in maps.items()}
+    else:
+        maps = z_scores(choice.calibration, maps, evidence, stack.geometry, body_on(stack, body()))
         healthy = choice.calibration.record.patient_scores
         p = p_value(patient_score(maps[FUSED], stack.geometry.voxel_volume_cm3), healthy)
         notices += _on_the_patient(p, len(healthy), choice.false_alarm_rate)
@@ -69,37 +73,51 @@ def make_maps(
     return AnomalyMaps(outputs, tuple(map_scores(maps[FUSED]).tolist()), p, tuple(notices))
 
 
-def smoothed_maps(
-    method: Method, evidence: Evidence, model: Model, preprocessing: Preprocessing, smoothing_mm: float
+def named_maps(
+    method: Method, evidence: Evidence, model: Model, preprocessing: Preprocessing
 ) -> dict[str, torch.Tensor]:
-    """A method's maps (N, H, W) by their names, the fused one first, before any calibration."""
+    """A method's maps (N, H, W) by their names, the fused one first, before any smoothing or calibration."""
     by_channel = method.maps(evidence, model)
-    sigma = smoothing_mm / preprocessing.spacing_mm
-    return {name: smooth(map_, sigma) for name, map_ in _named(method, by_channel, preprocessing)}
+    maps = {FUSED: method.fused(by_channel)}
+    if by_channel.shape[1] > 1:
+        maps |= {f"{FUSED} {name}": by_channel[:, index] for index, name in enumerate(preprocessing.channels)}
+    return maps
 
 
 def z_scores(
-    calibration: MethodCalibration, maps: dict[str, torch.Tensor], evidence: Evidence, places: torch.Tensor
+    calibration: MethodCalibration,
+    maps: Mapping[str, torch.Tensor],
+    evidence: Evidence,
+    geometry: Geometry,
+    body: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
-    """Maps as z-scores among healthy patients."""
+    """Maps as z-scores among healthy patients, from the body's mask (N, H, W)."""
+    places, record = calibration.places(body), calibration.record
     return {
-        name: calibration.healthy[name].z_scores(map_, tissue_images(name, index, evidence), places)
+        name: calibration.healthy[name].z_scores(
+            at_scales(map_, tissue_images(name, index, evidence), geometry, record.smoothing_mm, record.coarse_mm),
+            places,
+        )
         for index, (name, map_) in enumerate(maps.items())
     }
+
+
+def at_scales(
+    map_: torch.Tensor, tissue: torch.Tensor, geometry: Geometry, smoothing_mm: float, coarse_mm: float
+) -> tuple[Scale, ...]:
+    """A map (N, H, W) smoothed in the slice plane and, where ``coarse_mm`` is not 0, in three dimensions, with the
+    reconstruction that tells the tissue."""
+    in_plane, _, across = map(float, geometry.spacing)
+    fine = Scale(smooth(map_, smoothing_mm / in_plane), tissue)
+    if coarse_mm == 0:
+        return (fine,)
+    sigmas = coarse_mm / in_plane, coarse_mm / across
+    return fine, Scale(smooth_in_space(map_, *sigmas), smooth_in_space(tissue, *sigmas))
 
 
 def tissue_images(name: str, index: int, evidence: Evidence) -> torch.Tensor:
     """The reconstruction (N, H, W) whose intensity tells the tissue: a channel's own, of the fused map the first."""
     return evidence.reconstructions[:, 0 if name == FUSED else index - 1]
-
-
-def _named(
-    method: Method, by_channel: torch.Tensor, preprocessing: Preprocessing
-) -> Iterator[tuple[str, torch.Tensor]]:
-    yield FUSED, method.fused(by_channel)
-    if by_channel.shape[1] > 1:
-        for index, channel in enumerate(preprocessing.channels):
-            yield f"{FUSED} {channel}", by_channel[:, index]
 
 
 def _inner_body(stack: Stack, body: tuple[np.ndarray, Geometry], depth_mm: float) -> tuple[torch.Tensor, np.ndarray]:
