@@ -15,10 +15,11 @@ from SlicerVAELib.core.networks import Network, build
 from SlicerVAELib.core.preprocessing import HounsfieldWindow
 from SlicerVAELib.core.progress import Cancel, ignore
 from SlicerVAELib.core.synthesis import draw_latents
+from SlicerVAELib.core.typicality import seldom_exceeded
 
 from .data.cache import Cache
 from .data.preparation import validation_images_of
-from .evaluation.quality import Quality, quality_of
+from .evaluation.quality import Quality, quality_of, slice_scores_of
 from .recipe import Recipe
 from .training.run_folder import RunFolder, RunRecord
 
@@ -56,7 +57,8 @@ def export(
     network.load_state_dict(state.best_network)
     network.eval().requires_grad_(False)
     judged_on = "validation" if record.validation_patients else "training"
-    figures = quality_of(network, validation_images_of(recipe, record, Cache(cache), ignore, Cancel()))
+    images = validation_images_of(recipe, record, Cache(cache), ignore, Cancel())
+    figures, noise_variance = quality_of(network, images), max(state.best_noise_variance, 1e-9)
     declaration = Declaration(
         modality=record.modality,
         body_part=record.body_part,
@@ -67,6 +69,7 @@ def export(
         structures=record.preprocessing.structures,
         plane=record.preprocessing.plane,
         is_demonstration=is_demonstration,
+        acquisition=record.acquisition,
     )
     manifest = Manifest(
         format=FORMAT,
@@ -79,7 +82,8 @@ def export(
         network=recipe.network,
         preprocessing=record.preprocessing,
         declaration=declaration,
-        noise_variance=max(state.best_noise_variance, 1e-9),
+        noise_variance=noise_variance,
+        unusual_score=seldom_exceeded(slice_scores_of(network, images, noise_variance)),
         quality={f"{judged_on} mse": figures.mse, f"{judged_on} ms-ssim": figures.ms_ssim},
     )
     card = _card(manifest, recipe, record, figures, judged_on)

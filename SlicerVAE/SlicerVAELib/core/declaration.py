@@ -4,7 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from .acquisition import UNKNOWN_TRAINING, TrainingAcquisition
 from .errors import UserError
+from .metal import METAL_HU, metal_in_body_cm3
 from .planes import Plane, extents_mm, own_slices
 from .volume import Modality, Volume
 
@@ -29,6 +31,7 @@ class Declaration:
     structures: tuple[str, ...] = ()
     is_demonstration: bool = False
     plane: Plane = "axial"
+    acquisition: TrainingAcquisition = UNKNOWN_TRAINING
 
 
 def check(volume: Volume, declaration: Declaration, model: str, *, override: bool = False) -> tuple[str, ...]:
@@ -78,10 +81,17 @@ def _doubts(volume: Volume, declaration: Declaration, name: str, model: str) -> 
             f"{name} is {extent[0]:.0f} × {extent[1]:.0f} mm; {model} sees the central {side:.0f} mm, "
             "the rest is marked as not seen."
         )
+    doubts += declaration.acquisition.doubts(volume.source.acquisition, name, model)
+    if volume.modality is Modality.CT and (metal := metal_in_body_cm3(volume)):
+        doubts.append(
+            f"{name} shows {metal:.1f} cm³ of metal ({METAL_HU:.0f} HU or more) in the body; its streaks may pass for "
+            "anomalies."
+        )
     step, _ = own_slices(volume.geometry, declaration.plane)
     low, high = declaration.slice_step_mm
     if not low / 2 <= step <= high * 2:
-        doubts.append(f"{name} has slices every {step:.1f} mm; {model} was trained on {low:.1f} to {high:.1f} mm.")
+        trained = f"{low:.1f}" if low == high else f"{low:.1f} to {high:.1f}"
+        doubts.append(f"{name} has slices every {step:.1f} mm; {model} was trained on {trained} mm.")
     return doubts
 
 

@@ -16,8 +16,7 @@ def dose_on(dose: Volume, grid: Geometry) -> np.ndarray:
     Between the points of the dose grid the dose is trilinear; outside of them it is NaN, never extrapolated. Raises
     UserError when ``dose`` is not a dose.
     """
-    if dose.modality is not Modality.DOSE:
-        raise UserError(f"{dose.source.path or dose.source.name or 'The volume'} is not a dose; give an RTDOSE file.")
+    check_is_dose(dose)
     # core.resampling averages over coarse voxels; planning systems give the dose at points, and so does this.
     index_map = np.linalg.inv(dose.geometry.ijk_to_ras) @ grid.ijk_to_ras
     values = np.ascontiguousarray(dose.array, dtype=np.float32).ravel()
@@ -25,6 +24,13 @@ def dose_on(dose: Volume, grid: Geometry) -> np.ndarray:
     for k, plane in enumerate(result):  # a slice at a time, so that positions stay in the processor's cache
         _fill_plane(plane, values, index_map, k, dose.geometry.shape)
     return result
+
+
+def check_is_dose(volume: Volume) -> None:
+    """Raise UserError when the volume is not a dose."""
+    if volume.modality is not Modality.DOSE:
+        name = volume.source.path or volume.source.name or "The volume"
+        raise UserError(f"{name} is not a dose; give an RTDOSE file.")
 
 
 def _fill_plane(plane: np.ndarray, values: np.ndarray, index_map: np.ndarray, k: int, shape: tuple[int, ...]) -> None:

@@ -34,7 +34,8 @@ class AnomalyOptions:
 
     ``method`` is the name of a map; "auto" is the first one that the bundle is calibrated for, or "absolute-residual".
     ``calibrated`` applies the bundle's calibration where it has one for the map. ``smoothing_mm`` is the standard
-    deviation of the Gaussian that smooths the map in the slice plane, in mm. ``body_erosion_mm`` leaves out what lies
+    deviation of the Gaussian that smooths the map in the slice plane, in mm; None is that which the map is calibrated
+    for, and 2 mm for one without a calibration. ``body_erosion_mm`` leaves out what lies
     outside of the body or less than so many mm under its surface, which is found to 4 mm; None looks everywhere.
     ``minimum_region_cm3`` brings regions beyond ±``region_threshold``, in the map's unit, that are smaller than so many
     cm³ back to the threshold, so that only larger ones pass it; 0 leaves all.
@@ -42,7 +43,7 @@ class AnomalyOptions:
 
     method: str = "auto"
     calibrated: bool = True
-    smoothing_mm: float = dataclasses.field(default=2.0, metadata={"min": 0.0, "max": 50.0})
+    smoothing_mm: float | None = dataclasses.field(default=None, metadata={"min": 0.0, "max": 50.0})
     body_erosion_mm: float | None = dataclasses.field(default=None, metadata={"min": 0.0, "max": 100.0})
     region_threshold: float = dataclasses.field(default=3.0, metadata={"min": 1e-6, "max": 1e6})
     minimum_region_cm3: float = dataclasses.field(default=0.0, metadata={"min": 0.0, "max": 1e5})

@@ -20,6 +20,7 @@ from .records import from_data, to_data
 DESCRIPTION, ARRAYS = "latents.json", "latents.safetensors"
 VERSION = 1
 MAPS = "influence"
+NAMING = 0.5  # |r| of the fact that a latent is called after
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,12 @@ class LatentFact:
     influence: float
     correlations: dict[str, float]
     name: str
+
+    @property
+    def follows(self) -> str:
+        """The fact that the latent goes together with most, in words; empty where there is none."""
+        fact, r = next(iter(self.correlations.items()), ("", 0.0))
+        return fact.replace("_", " ") if abs(r) >= NAMING else ""
 
 
 @dataclasses.dataclass(frozen=True)

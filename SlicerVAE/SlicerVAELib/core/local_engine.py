@@ -36,7 +36,7 @@ from .errors import UserError
 from .manifest import Manifest, read_manifest
 from .networks import Network
 from .outputs import check_outputs, on_input_grid, outputs_of
-from .placement import Placement, available_devices, free_memory, is_out_of_memory
+from .placement import Placement, available_devices, free_memory_of, is_out_of_memory
 from .progress import Cancel, Listener, Meter, Progress, ignore, part_of
 from .reconstruction import noise_of_draw, per_slice, reconstruct
 from .records import from_data, to_data
@@ -47,6 +47,7 @@ from .synthesis_images import decode_draws, window_of
 from .synthesis_notes import notices_of_draws, notices_of_pictures, parameters_of_draws
 from .synthesis_parts import prior_of
 from .synthesis_path import along, check_path
+from .typicality import doubts_about
 
 SOFTWARE = f"SlicerVAE {__version__}"
 
@@ -60,7 +61,7 @@ class LocalEngine:
     def info(self) -> EngineInfo:
         """Return what the engine runs on."""
         devices = available_devices()
-        memory = {name: free_memory(name) for name in devices}
+        memory = {name: free_memory_of(name) for name in devices}
         return EngineInfo(os.getpid(), SOFTWARE, torch.__version__, devices, memory)
 
     def reconstruct(
@@ -98,6 +99,7 @@ class LocalEngine:
             pictures, variance = manifest.preprocessing.image_channels, manifest.noise_variance
             evidence = Evidence(stack.pixels[:, :pictures], reconstructions[:, :pictures], variance)
             scores = slice_scores(evidence, per_slice(divergence, len(reconstructions)))
+            warnings = (*warnings, *doubts_about(scores, evidence.images, manifest))
             anomaly = None
             if choice:
                 listener = part_of(progress, middle, 0.8)

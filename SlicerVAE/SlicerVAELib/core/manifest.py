@@ -40,7 +40,9 @@ class FileRecord:
 @dataclasses.dataclass(frozen=True)
 class Manifest:
     """What bundle.json holds. ``noise_variance`` is the decoder's σ² in model units², for scoring; ``quality`` are
-    figures on held-out patients; ``checksum`` is the SHA-256 of everything else and the bundle's identity."""
+    figures on held-out patients, and ``unusual_score`` is the negative evidence lower bound of a slice, in nats, that
+    one of their slices in a hundred exceeds, None where it is not known; ``checksum`` is the SHA-256 of everything else
+    and the bundle's identity."""
 
     format: str
     format_version: int = dataclasses.field(metadata={"min": 1, "max": FORMAT_VERSION})
@@ -54,6 +56,7 @@ class Manifest:
     declaration: Declaration
     noise_variance: float = dataclasses.field(metadata={"min": 1e-12, "max": 1e12})
     quality: dict[str, float] = dataclasses.field(default_factory=dict)
+    unusual_score: float | None = None
     files: dict[str, FileRecord] = dataclasses.field(default_factory=dict)
     checksum: str = ""
 

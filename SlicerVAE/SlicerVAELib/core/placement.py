@@ -8,6 +8,7 @@ import torch
 
 from .engine import Hardware
 from .errors import UserError
+from .free_memory import free_memory
 from .networks import Network
 from .progress import Cancel, Meter
 
@@ -35,9 +36,13 @@ def available_devices() -> tuple[str, ...]:
     return (*names, "cpu")
 
 
-def free_memory(name: str) -> int:
-    """Free memory of a CUDA device in bytes; 0 where it can't be told."""
-    return torch.cuda.mem_get_info(name)[0] if name.startswith("cuda") else 0
+def free_memory_of(name: str) -> int:
+    """Free memory of a device in bytes; 0 where it can't be told."""
+    if name.startswith("cuda"):
+        return torch.cuda.mem_get_info(name)[0]
+    if name == "mps":
+        return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return free_memory()
 
 
 @dataclasses.dataclass

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .acquisition import UNKNOWN, Acquisition
 from .errors import UserError
 
 
@@ -123,6 +124,7 @@ class Source:
     frame_of_reference_uid: str = ""
     description: str = ""
     body_part: str = ""
+    acquisition: Acquisition = UNKNOWN
     notes: tuple[str, ...] = ()  # what was done to the values on reading, or is doubtful about them, in words
 
 

@@ -65,6 +65,7 @@ def read_series(series: Series, *, notes: Sequence[str] = ()) -> Volume:
         frame_of_reference_uid=first.frame_of_reference_uid,
         description=series.description,
         body_part=first.body_part,
+        acquisition=first.made_by,
         notes=(*arrangement.notes, *notes),
     )
     return Volume(_values(arrangement), arrangement.geometry, modality=first.kind, source=source)

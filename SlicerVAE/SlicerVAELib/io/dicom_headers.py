@@ -12,6 +12,7 @@ import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
+from ..core.acquisition import Acquisition, is_agent
 from ..core.errors import UserError
 from ..core.volume import Modality
 from .dicom_encoding import ENCODING_TAGS, Encoding, encoding_of
@@ -56,6 +57,8 @@ _TAGS = [
     "InstanceNumber",
     "SeriesDescription",
     "BodyPartExamined",
+    "KVP",
+    "ContrastBolusAgent",
     "AcquisitionNumber",
     "TemporalPositionIdentifier",
     "TriggerTime",
@@ -101,6 +104,7 @@ class Header:
     instance_number: str
     description: str
     body_part: str
+    made_by: Acquisition
     stack: str
     acquisition: str
     time_point: str
@@ -226,6 +230,7 @@ def _header_of(path: Path, dataset: pydicom.Dataset, encoding: Encoding) -> Head
         instance_number=_hint(dataset, "InstanceNumber"),
         description=_text(dataset, "SeriesDescription"),
         body_part=_text(dataset, "BodyPartExamined"),
+        made_by=Acquisition(_measure(dataset, "KVP"), is_agent(_hint(dataset, "ContrastBolusAgent"))),
         stack="",
         acquisition=_hint(dataset, "AcquisitionNumber"),
         time_point=_hint(dataset, "TemporalPositionIdentifier"),

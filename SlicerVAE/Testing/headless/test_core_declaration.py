@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from SlicerVAELib.core.acquisition import Acquisition, TrainingAcquisition
 from SlicerVAELib.core.declaration import PHANTOM, Declaration, check
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.volume import Modality, Source, Volume
@@ -107,3 +108,49 @@ def test_a_coronal_scan_is_measured_along_the_patient():
 
 def test_a_scan_tilted_by_a_little_raises_no_doubt():
     assert check(image(turn=rotation((1, 0.3, 0.2), 8)), CHEST, "lungs 1.0") == ()
+
+
+ACQUIRED = dataclasses.replace(CHEST, acquisition=TrainingAcquisition((100.0, 120.0), False, True))
+
+
+def acquired(kilovoltage=None, has_contrast=None):
+    return image().replace(source=Source(name="study 7", acquisition=Acquisition(kilovoltage, has_contrast)))
+
+
+@pytest.mark.parametrize("known", [(), (120.0,), (100.0, False), (None, False)])
+def test_an_acquisition_like_those_of_the_training_passes(known):
+    assert check(acquired(*known), ACQUIRED, "lungs 1.0") == ()
+    assert check(acquired(*known), CHEST, "lungs 1.0") == ()  # a model that does not know how it was trained
+
+
+def test_another_tube_voltage_and_a_contrast_agent_warn():
+    voltage, contrast = check(acquired(80.0, True), ACQUIRED, "lungs 1.0")
+    assert voltage == "study 7 was acquired at 80 kV; lungs 1.0 was trained on images of 100 to 120 kV."
+    assert contrast == "study 7 was acquired with a contrast agent; lungs 1.0 was trained on images without."
+    always = dataclasses.replace(CHEST, acquisition=TrainingAcquisition(None, True, False))
+    (missing,) = check(acquired(80.0, False), always, "lungs 1.0")
+    assert "names no contrast agent" in missing
+
+
+def test_training_images_are_summed_up():
+    images = [Acquisition(120.0, True), Acquisition(100.0), Acquisition(None, False)]
+    of_all = TrainingAcquisition.summed_up(map(TrainingAcquisition.of, images))
+    assert of_all == TrainingAcquisition((100.0, 120.0), True, True)
+    assert TrainingAcquisition.summed_up([TrainingAcquisition()]) == TrainingAcquisition()
+
+
+def thorax_on_a_couch():
+    """A body of 300 × 200 mm in air, slices of 2.5 mm, pixels of 2 mm."""
+    array = np.full((4, 200, 200), -1000, np.int16)
+    array[:, 50:150, 25:175] = 40
+    return Volume(array, grid(array.shape, (2.0, 2.0, 2.5)), Modality.CT, source=Source(name="study 7"))
+
+
+def test_metal_in_the_body_warns_and_that_of_the_couch_does_not():
+    implant, couch, marker = (thorax_on_a_couch() for _ in range(3))
+    implant.array[1:3, 90:96, 60:66] = 3071
+    (sentence,) = check(implant, CHEST, "lungs 1.0")
+    assert "shows 0.7 cm³ of metal (3000 HU or more) in the body" in sentence
+    couch.array[:, 165:170, 60:90] = 3071
+    marker.array[1, 90, 60] = 3071
+    assert check(couch, CHEST, "lungs 1.0") == check(marker, CHEST, "lungs 1.0") == ()

@@ -362,7 +362,7 @@ def test_the_engine_says_what_it_runs_on(local):
     assert info.process_id == os.getpid()
     assert info.devices[-1] == "cpu"
     assert info.torch == torch.__version__
-    assert info.free_memory["cpu"] == 0
+    assert info.free_memory["cpu"] > 1e7
 
 
 def test_a_real_ct_comes_back_on_its_own_grid(local, bundles, shared_data):

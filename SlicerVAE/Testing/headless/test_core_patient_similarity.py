@@ -177,7 +177,7 @@ def test_the_coarse_pass_finds_the_same_patient_and_its_recall_is_measured():
     library = PatientStacks.of(stacks)
     query = scanned_again(stacks[60], 4)
     exact = rank_patients(query, library, 10)
-    coarse = rank_patients(query, library, 10, among=similar_on_the_whole(query, library, 40))
+    coarse = rank_patients(query, library, 10, among=similar_on_the_whole(query, moment_matched(library), 40))
     assert coarse.matches[0] == exact.matches[0]
     assert recall(exact, exact) == 1
     assert 0.3 <= recall(coarse, exact) <= 1

@@ -3,11 +3,14 @@
 Everything compared is timed in turn within one run, and ratios of medians are reported, because machines are shared.
 """
 
+import contextlib
+import dataclasses
 import functools
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +19,13 @@ import torch
 from SlicerVAELib.core.bundle import load_network, write_bundle
 from SlicerVAELib.core.declaration import Declaration
 from SlicerVAELib.core.engine import DecodeRequest, ReconstructRequest
+from SlicerVAELib.core.errors import Cancelled
 from SlicerVAELib.core.local_engine import SOFTWARE, LocalEngine
 from SlicerVAELib.core.manifest import FORMAT, FORMAT_VERSION, Manifest, NetworkDescription
 from SlicerVAELib.core.networks import Network, build
 from SlicerVAELib.core.placement import CPU_BATCH_PIXELS
 from SlicerVAELib.core.preprocessing import HounsfieldWindow, Preprocessing
-from SlicerVAELib.core.progress import Listener, Meter
+from SlicerVAELib.core.progress import Cancel, Listener, Meter, Progress
 from SlicerVAELib.core.stack import prepare
 from SlicerVAELib.core.volume import Modality
 from SlicerVAELib.worker.client import WorkerEngine
@@ -42,10 +46,11 @@ def measure(runs: int, listener: Listener) -> list[Figure]:
         bundle = _bundle(Path(place) / "bundle", MODEL_SIZE)
         volume = make_patient(1, 1, size=SIZE, slices=SLICES).volume.replace(masks={})
         request = ReconstructRequest(bundle, volume, outputs=OUTPUTS)
-        meter = Meter(listener, "measuring", 4 * (runs + 1) + COLD_STARTS)
+        meter = Meter(listener, "measuring", 5 * (runs + 1) + COLD_STARTS)
         figures = _against_the_network(request, runs, meter)
         figures += _through_the_worker(request, runs, meter)
         figures += _explored(Path(place) / "small", runs, meter)
+        figures += _cancelled(request, runs, meter)
     return figures + _starts(meter)
 
 
@@ -131,6 +136,33 @@ def _explored(folder: Path, runs: int, meter: Meter) -> list[Figure]:
         Figure(f"one slice decoded {what}", median * 1000, "ms", 50.0),
         Figure(f"pictures a second, decoded one by one {what}", 1 / median, "1/s", 10.0, "at least"),
     ]
+
+
+def _cancelled(request: ReconstructRequest, runs: int, meter: Meter) -> list[Figure]:
+    """How long a person waits after a press on Cancel in the middle of a run."""
+    waits = []
+    with WorkerEngine() as worker:
+        for run in range(runs + 1):
+            pressed = _Press(Cancel())
+            with contextlib.suppress(Cancelled):
+                worker.reconstruct(request, pressed, pressed.cancel)
+            if run > 0:
+                waits.append(time.perf_counter() - pressed.at_s)
+            meter.advance(1)
+    return [Figure("Cancel of a reconstruction in the worker, the longest wait", max(waits), "s", 1.0)]
+
+
+@dataclasses.dataclass
+class _Press:
+    """A listener who presses Cancel once, in the middle of the network's passes."""
+
+    cancel: Cancel
+    at_s: float = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.fraction > 0.3 and not self.at_s:
+            self.at_s = time.perf_counter()
+            self.cancel.request()
 
 
 def _starts(meter: Meter) -> list[Figure]:

@@ -9,7 +9,7 @@ from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.progress import part_of
 
 from ..console import cancel_on_interrupt, progress_bar
-from .model import make_model
+from .model import calibrate_again, make_model
 from .patient import make_patient_file
 
 
@@ -18,13 +18,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m slicervae.builtin", description=__doc__)
     parser.add_argument("--resources", type=Path, required=True, metavar="DIR", help="the module's folder Resources")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="keeps what an interrupted try made")
+    parser.add_argument(
+        "--keep-model",
+        action="store_true",
+        help="train nothing: calibrate the model there is, map the patient",
+    )
     options = parser.parse_args()
     model = options.resources / "Models" / "demonstration"
     try:
         with progress_bar("Demonstration model") as listener, cancel_on_interrupt("Stopped; try again.") as cancel:
             made = options.work / "bundle"
             shutil.rmtree(made, ignore_errors=True)
-            manifest = make_model(made, options.work, listener=part_of(listener, 0.0, 0.97), cancel=cancel)
+            if options.keep_model:
+                shutil.copytree(model, made)
+            make = calibrate_again if options.keep_model else make_model
+            manifest = make(made, options.work, listener=part_of(listener, 0.0, 0.97), cancel=cancel)
             patient = options.work / "patient.npz"
             make_patient_file(patient, made, listener=part_of(listener, 0.97, 1.0), cancel=cancel)
     except UserError as error:

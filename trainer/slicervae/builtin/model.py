@@ -20,6 +20,7 @@ from ..evaluation.latent_space import describe_latents
 from ..export import export
 from ..phantom import write_cohort
 from ..phantom.cohort import PARAMETERS_FILE
+from ..phantom.words import in_words
 from ..recipe import load_recipe
 from ..training.code_priors import CodePriorTraining
 from ..training.fit import fit, resume
@@ -70,10 +71,23 @@ def complete_model(out: Path, work: Path, listener: Listener, cancel: Cancel) ->
     patients = functools.partial(_patients, run=run, cache=Cache(cache), cancel=cancel)
     plan = PriorPlan(SEED, "cpu", CodePriorSettings(), CodePriorTraining())
     fit_prior(out, patients, plan, None, listener=part_of(listener, 0.0, 0.3), cancel=cancel)
-    known = read_facts(work / "training" / PARAMETERS_FILE)
+    known = in_words(read_facts(work / "training" / PARAMETERS_FILE))
     describe_latents(out, patients, known, "cpu", listener=part_of(listener, 0.3, 0.5), cancel=cancel)
+    return _calibrate(out, work, part_of(listener, 0.5, 1.0), cancel)
+
+
+def calibrate_again(out: Path, work: Path, *, listener: Listener, cancel: Cancel) -> Manifest:
+    """Calibrate the finished model ``out`` anew, which takes about two minutes, and return its manifest.
+
+    ``work`` is as in ``make_model``. Raises UserError and Cancelled; the model is then as it was.
+    """
+    _write(CALIBRATED_ON, work / "healthy", part_of(listener, 0.0, 0.5), cancel)
+    return _calibrate(out, work, part_of(listener, 0.5, 1.0), cancel)
+
+
+def _calibrate(out: Path, work: Path, listener: Listener, cancel: Cancel) -> Manifest:
     found = discover(work / "healthy", cancel=cancel)
-    calibrate(out, found, CalibrationPlan(), Hardware("cpu"), part_of(listener, 0.5, 1.0), cancel)
+    calibrate(out, found, CalibrationPlan(), Hardware("cpu"), listener, cancel)
     return read_manifest(out)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from SlicerVAELib.core.declaration import PHANTOM
 from SlicerVAELib.core.demonstration import DemonstrationPatient, write_demonstration
-from SlicerVAELib.core.engine import Hardware, ReconstructRequest
+from SlicerVAELib.core.engine import AnomalyOptions, Hardware, ReconstructRequest
 from SlicerVAELib.core.local_engine import LocalEngine
 from SlicerVAELib.core.progress import Cancel, Listener, part_of
 from SlicerVAELib.core.volume import Geometry, Modality, Source, Volume
@@ -39,7 +39,8 @@ def make_patient_file(
     )
     volume = phantom.volume.replace(source=Source(name=NAME, description=PHANTOM, body_part="CHEST"))
     outputs = ("reconstruction", "anomaly")
-    request = ReconstructRequest(bundle, volume.replace(masks={}), outputs, hardware=Hardware("cpu"))
+    inside = AnomalyOptions(body_erosion_mm=0.0)  # as the panel asks for it
+    request = ReconstructRequest(bundle, volume.replace(masks={}), outputs, inside, hardware=Hardware("cpu"))
     result = LocalEngine().reconstruct(request, part_of(listener, 0.5, 1.0), cancel)
     patient = DemonstrationPatient(volume, _dose_of(phantom), dataclasses.replace(result, timings={}))
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -71,6 +71,7 @@ def decide(
         modality=facts.modality,
         body_part=facts.body_part,
         slice_step_mm=facts.slice_step_mm,
+        acquisition=facts.acquisition,
         preprocessing=resolve_preprocessing(recipe, facts, network),
         training_patients=training,
         validation_patients=validation,
@@ -184,7 +185,8 @@ def _survey(study: Study, content: str, recipe: Recipe, cache: Cache) -> _Survey
         volume, left_out = study.read(settings)
         return to_data(_Surveyed(facts_of(volume, plane), left_out is not None))
 
-    key = key_of("facts", content, list(settings.channels), settings.structures, settings.leave_out, plane)
+    chosen = (list(settings.channels), settings.structures, settings.leave_out)
+    key = key_of("facts with acquisition", content, *chosen, plane)
     return from_data(_Surveyed, cache.record(key, learn), f"the cache's entry of {study.name}")
 
 

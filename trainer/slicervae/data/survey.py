@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
+from SlicerVAELib.core.acquisition import UNKNOWN_TRAINING, TrainingAcquisition
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.networks import Network
 from SlicerVAELib.core.planes import Plane, extents_mm, own_slices
@@ -26,6 +27,7 @@ class Facts:
     body_part: str
     side_mm: float
     slice_step_mm: tuple[float, float]
+    acquisition: TrainingAcquisition = UNKNOWN_TRAINING
 
 
 def facts_of(volume: Volume, plane: Plane) -> Facts:
@@ -36,7 +38,8 @@ def facts_of(volume: Volume, plane: Plane) -> Facts:
         lower, upper = foreground_box(volume)
         counts = upper - lower
     side = float(extents_mm(volume.geometry, plane, counts)[:2].max())
-    return Facts(volume.modality, volume.source.body_part, side, (step, step))
+    acquisition = TrainingAcquisition.of(volume.source.acquisition)
+    return Facts(volume.modality, volume.source.body_part, side, (step, step), acquisition)
 
 
 def summed_up(facts: Mapping[str, Facts]) -> Facts:
@@ -54,7 +57,9 @@ def summed_up(facts: Mapping[str, Facts]) -> Facts:
     parts = [item.body_part for item in facts.values()]
     steps = [step for item in facts.values() for step in item.slice_step_mm]
     side = max(item.side_mm for item in facts.values())
-    return Facts(modality, max(sorted(set(parts)), key=parts.count), side, (min(steps), max(steps)))
+    body_part = max(sorted(set(parts)), key=parts.count)
+    acquisition = TrainingAcquisition.summed_up(item.acquisition for item in facts.values())
+    return Facts(modality, body_part, side, (min(steps), max(steps)), acquisition)
 
 
 def resolve_preprocessing(recipe: Recipe, facts: Facts, network: Network) -> Preprocessing:

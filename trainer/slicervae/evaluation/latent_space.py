@@ -1,6 +1,7 @@
 """What each latent of a model does: how much it carries, what it changes and where, and which known fact it follows."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,6 @@ MOST = 64  # latents whose influence is looked at, those with the highest KL fir
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016
 PICTURES = {2: 8, 3: 2}  # that each latent is tried on, by dimensions
 MAP_SIDE = 32
-NAMING = 0.5  # |r| of the fact that names a latent
 
 
 def describe_latents(
@@ -84,13 +84,15 @@ def latent_facts(
     )
     influence = maps.mean(dim=(1, 2))
     described = [
-        LatentFact(
-            index=int(index),
-            kl=float(kl[index]),
-            variance_of_means=float(variances[index]),
-            influence=float(influence[row]),
-            correlations=found[row],
-            name=_name(int(index), found[row]),
+        named(
+            LatentFact(
+                index=int(index),
+                kl=float(kl[index]),
+                variance_of_means=float(variances[index]),
+                influence=float(influence[row]),
+                correlations=found[row],
+                name="",
+            )
         )
         for row, index in enumerate(chosen)
     ]
@@ -143,8 +145,7 @@ def _unit(manifest: Manifest) -> tuple[float, str]:
     return 1.0, "of the intensity window"
 
 
-def _name(index: int, found: Mapping[str, float]) -> str:
-    fact, r = next(iter(found.items()), ("", 0.0))
-    if abs(r) < NAMING:
-        return f"latent {index}"
-    return f"latent {index}: {fact.replace('_', ' ')} (r={r:.2f})"
+def named(fact: LatentFact) -> LatentFact:
+    """A latent called after the fact that it follows."""
+    words = f": {fact.follows} (r={next(iter(fact.correlations.values())):.2f})" if fact.follows else ""
+    return dataclasses.replace(fact, name=f"latent {fact.index}{words}")

@@ -5,9 +5,12 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
+from SlicerVAELib.core.anomaly import Evidence, slice_scores
 from SlicerVAELib.core.networks import Network
 from SlicerVAELib.core.preprocessing import Preprocessing
+from SlicerVAELib.core.reconstruction import per_slice
 from SlicerVAELib.core.stack import prepare, slices_of
+from SlicerVAELib.core.typicality import shows_something
 from SlicerVAELib.core.volume import Volume
 
 from ..data.batch import ImageSource
@@ -39,6 +42,21 @@ def quality_of(network: Network, images: ImageSource) -> Quality:
     return _quality_of_batches(network, (images.batch(indices).images for indices in batches))
 
 
+@torch.inference_mode()
+def slice_scores_of(network: Network, images: ImageSource, noise_variance: float) -> torch.Tensor:
+    """Negative evidence lower bound, in nats, of each slice of a source that holds anything, (M,)."""
+    pictures = network.channels - network.structure_channels
+    scores = []
+    for indices in torch.arange(len(images)).split(_images_at_once(network)):
+        batch = images.batch(indices).images
+        encoding = network.encode(batch)
+        seen, made = (slices_of(each)[:, :pictures] for each in (batch, network.decode(encoding.mode)))
+        evidence = Evidence(seen, made, noise_variance)
+        divergence = per_slice(encoding.divergence(), len(evidence.images))
+        scores.append(slice_scores(evidence, divergence)[shows_something(evidence.images)])
+    return torch.cat(scores)
+
+
 def quality(network: Network, preprocessing: Preprocessing, volumes: Sequence[Volume]) -> Quality:
     """Quality of a network's reconstructions over all slices of some volumes, their structures apart."""
     stacks = (prepare(volume, preprocessing).images for volume in volumes)
@@ -61,7 +79,7 @@ def _quality_of_batches(network: Network, batches: Iterable[torch.Tensor]) -> Qu
 
 def scores_of(images: torch.Tensor, reconstructions: torch.Tensor) -> torch.Tensor:
     """Mean squared error, PSNR in dB and MS-SSIM of each slice of (N, C, H, W) that is not constant, (M, 3)."""
-    holds_anything = images.flatten(1).amax(dim=1) > images.flatten(1).amin(dim=1)
+    holds_anything = shows_something(images)
     images, reconstructions = images[holds_anything], reconstructions[holds_anything]
     if not len(images):
         return images.new_empty(0, 3)

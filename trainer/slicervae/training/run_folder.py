@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from SlicerVAELib.core.acquisition import UNKNOWN_TRAINING, TrainingAcquisition
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.preprocessing import Preprocessing
 from SlicerVAELib.core.records import from_data
@@ -36,6 +37,7 @@ class RunRecord:
     preprocessing: Preprocessing
     training_patients: list[str]
     validation_patients: list[str]
+    acquisition: TrainingAcquisition = UNKNOWN_TRAINING
     precision: str = "float32"
     contents: dict[str, str] = dataclasses.field(default_factory=dict)
     left_out: list[str] = dataclasses.field(default_factory=list)
