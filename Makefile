@@ -31,6 +31,7 @@ help:
 	@echo "make format    write the code as the formatter wants it"
 	@echo "make results   train and measure on the open MS data in OPEN_MS, into runs/"
 	@echo "make demonstration-model  train the model that comes with the module anew, into SlicerVAE/Resources"
+	@echo "make pictures  draw the slice views of README.md and docs/ anew, into docs/pictures"
 	@echo "make clean     remove $(VENV), demo and everything else that make made but runs/"
 	@echo
 	@echo "PYTHON       Python 3.11 to 3.13 to make $(VENV) with: $(PYTHON)"
@@ -92,6 +93,11 @@ results: $(INSTALLED)
 .PHONY: demonstration-model
 demonstration-model: $(INSTALLED)
 	$(BIN)/python -m slicervae.builtin --resources SlicerVAE/Resources --work build/demonstration
+
+# Off-screen, from the demonstration patient and its model.
+.PHONY: pictures
+pictures: test-system
+	cd SlicerVAE && ../$(BIN)/python -m Testing.headless.slice_pictures_docs --out ../docs/pictures
 
 .PHONY: clean
 clean:

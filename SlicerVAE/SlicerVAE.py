@@ -123,10 +123,13 @@ class SlicerVAEWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 def makeRunner() -> Any:
     """Return what starts the model's process; imported when the person first runs something."""
+    import qt
+
+    from SlicerVAELib.panel.aside import WithAside
     from SlicerVAELib.panel.interpreter import worker_python
     from SlicerVAELib.panel.worker_process import WorkerProcess
 
-    return WorkerProcess(worker_python)
+    return WithAside(WorkerProcess(worker_python), lambda function: qt.QTimer.singleShot(0, function))
 
 
 class SlicerVAELogic(ScriptedLoadableModuleLogic):
@@ -218,3 +221,31 @@ class SlicerVAETest(ScriptedLoadableModuleTest):
         empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
         with self.assertRaisesRegex(UserError, "'empty' holds no image"):
             SlicerVAELogic().reconstruct(empty, "nowhere")
+
+    def test_demonstrationPatientOpensWithoutPackages(self) -> None:
+        from SlicerVAELib.scene.demonstration import load_demonstration_patient
+
+        nodes = load_demonstration_patient()
+        self.assertIn("phantom", nodes.volume.GetName())
+        self.assertEqual(nodes.structures.GetSegmentation().GetNumberOfSegments(), 6)
+        self.assertIsNotNone(nodes.maps.anomaly)
+
+    def test_logicOnTheDemonstrationPatient(self) -> None:
+        import importlib.util
+        import tempfile
+
+        from SlicerVAELib.scene.demonstration import MODEL, load_demonstration_patient
+
+        if importlib.util.find_spec("torch") is None:
+            skipped = "reconstruct, detectAnomalies, synthesize and exportToDICOM"
+            self.delayDisplay(f"Skipped, because PyTorch is not installed: {skipped}.")
+            return
+        volume, logic = load_demonstration_patient().volume, SlicerVAELogic()
+        try:
+            self.assertEqual(len(logic.reconstruct(volume, MODEL).written), 2)
+            self.assertIsNotNone(logic.detectAnomalies(volume, MODEL).anomaly)
+            with tempfile.TemporaryDirectory() as folder:
+                exported = logic.exportToDICOM(logic.synthesize(MODEL, count=2), Path(folder) / "synthetic")
+                self.assertEqual(len(exported.files), 2)
+        finally:
+            logic.close()

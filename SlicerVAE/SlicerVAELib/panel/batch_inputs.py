@@ -10,8 +10,10 @@ from ..core.errors import UserError
 from ..core.progress import Listener
 from ..core.volume import Volume
 from ..io.names import file_name, unused
+from ..scene.dose_display import DOSE_VOLUME
 from ..scene.provenance import KIND
 from ..scene.volumes import checked_image, volume_from_node
+from .translation import tr as _
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,16 +38,17 @@ def of_folder(folder: Path, progress: Listener) -> tuple[BatchInput, ...]:
 
 
 def of_scene(scene: slicer.vtkMRMLScene) -> tuple[BatchInput, ...]:
-    """List the images of a scene, without what SlicerVAE made. Raises UserError where there are none."""
+    """List the images of a scene, without doses and what SlicerVAE made. Raises UserError where there are none."""
     inputs: dict[str, BatchInput] = {}
     for index in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
         node = scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode")
-        if node.GetClassName() != "vtkMRMLScalarVolumeNode" or node.GetAttribute(KIND):
+        is_image = node.GetClassName() == "vtkMRMLScalarVolumeNode" and node.GetAttribute(DOSE_VOLUME) != "1"
+        if not is_image or node.GetAttribute(KIND):
             continue
         name = unused(file_name(node.GetName()), inputs)
         inputs[name] = BatchInput(name, f"scene: {node.GetName()}", _Reader(node))
     if not inputs:
-        raise UserError("The scene holds no volume; load some, or choose a folder.")
+        raise UserError(_("The scene holds no volume; load some, or choose a folder."))
     return tuple(inputs.values())
 
 

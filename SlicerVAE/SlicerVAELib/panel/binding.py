@@ -10,7 +10,12 @@ from .chosen_model import NO_PATH
 from .path_connector import PathConnector
 
 # The path edits by their parameter; all other widgets are bound by their SlicerParameterName.
-PATH_EDITS = {"modelPath": "modelPathEdit", "batchFolder": "batchFolderEdit", "batchOutput": "batchOutputEdit"}
+PATH_EDITS = {
+    "modelPath": "modelPathEdit",
+    "siteKeyPath": "siteKeyEdit",
+    "batchFolder": "batchFolderEdit",
+    "batchOutput": "batchOutputEdit",
+}
 
 
 class ParameterBinding:

@@ -18,6 +18,7 @@ from ..scene.nodes import SegmentationNode, VolumeNode
 from ..scene.segmentations import segment_names
 from ..scene.slice_views import point_shown
 from ..scene.volumes import checked_image, volume_from_node
+from .translation import tr as _
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _suggestion(structure: str, names: tuple[str, ...], doubled: frozenset[str])
     except UserError as error:
         return "", str(error)
     if meant in doubled:
-        return "", f"Several segments are called '{meant}'; choose the one that is meant."
+        return "", _("Several segments are called '{name}'; choose the one that is meant.").format(name=meant)
     return meant or "", ""
 
 

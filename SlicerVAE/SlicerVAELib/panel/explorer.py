@@ -17,18 +17,20 @@ from ..scene.synthetic_picture import SyntheticPicture
 from .latent_sliders import LatentSliders
 from .latest_question import LatestQuestion
 from .runs import Runs
+from .translation import tr as _
 
 REACH = 3.0  # of a slider, to either side of 0
 TRAVERSE_STEPS = 40  # from one end of a slider to the other and back
 PATH_STEPS = 24
-NO_GAUSSIAN = "This model has no Gaussian latents, which sliders could move; choose a variational model."
+NO_GAUSSIAN = _("This model has no Gaussian latents, which sliders could move; choose a variational model.")
 
 
 @dataclasses.dataclass(frozen=True)
 class SliderState:
-    """One slider: what it does, and where it stands."""
+    """One slider: what it does, what more is known of it, and where it stands."""
 
     name: str
+    tip: str
     value: float
 
 
@@ -79,8 +81,9 @@ class Explorer:
         if tour is None or tour.point is None or tour.sliders is None:
             return ExplorerState(note=self._complaint)
         values = tour.point.reshape(-1)[list(tour.sliders.indices)]
+        shown = zip(tour.sliders.names, tour.sliders.tips, values.tolist(), strict=True)
         return ExplorerState(
-            sliders=tuple(SliderState(name, float(v)) for name, v in zip(tour.sliders.names, values, strict=True)),
+            sliders=tuple(SliderState(*slider) for slider in shown),
             note=self._complaint or tour.sliders.note,
             traversed=tour.traversed,
             has_path=tour.ends is not None,

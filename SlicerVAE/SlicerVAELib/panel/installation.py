@@ -1,7 +1,7 @@
-"""The packages that the model's process needs, in Slicer's own Python: what is missing, and getting it.
+"""The packages that the model's process and the patient library need: what is missing, and getting it.
 
-PyTorch comes through the PyTorch extension, which knows the graphics card, everything else through pip and from
-Resources/requirements.txt; or all of it from a folder of wheels. Nothing is looked up on a network or installed unless
+PyTorch comes through the PyTorch extension, which knows the graphics card, everything else through pip and from the
+lists in Resources; or all of it from a folder of wheels. Nothing is looked up on a network or installed unless
 ``install`` or ``install_from`` is called.
 """
 
@@ -20,33 +20,30 @@ from .wheel_folder import check_wheels
 TORCH_VERSIONS = ">=2.4"
 
 
-class SlicerPackages:
-    """Installs into Slicer's Python; where a setting names another Python, that one is its owner's business."""
+RESOURCES = Path(__file__).resolve().parents[2] / "Resources"
+LIBRARY, LIBRARY_SERVER = RESOURCES / "requirements-library.txt", RESOURCES / "requirements-library-server.txt"
 
-    def __init__(self, requirements: Path) -> None:
+
+class PipPackages:
+    """The packages of one or more lists, in Slicer's own Python."""
+
+    def __init__(self, *requirements: Path) -> None:
         self._requirements = requirements
 
     def missing(self) -> tuple[str, ...]:
         """Return the names of the packages that are not there in a version that will do."""
-        if configured_python():
-            return ()
-        torch = () if importlib.util.find_spec("torch") else ("PyTorch",)
-        return (*torch, *(_name(line) for line in self._lines() if not _is_met(line)))
+        return tuple(_name(line) for line in self._unmet())
 
     def install(self) -> None:
         """Install what is missing, asking first. Raises UserError when that fails, Cancelled when declined."""
-        if "PyTorch" in self.missing():
-            _install_torch()
-        wanted = [line for line in self._lines() if not _is_met(line)]
-        if wanted:
+        if wanted := self._unmet():
             _install_with_pip(wanted)
         importlib.invalidate_caches()
 
     def install_from(self, folder: Path) -> None:
         """Install what is missing from a folder of wheels, without a network; raises as ``install``."""
         check_wheels(folder)
-        torch = [f"torch{TORCH_VERSIONS}"] if "PyTorch" in self.missing() else []
-        wanted = [*torch, *(line for line in self._lines() if not _is_met(line))]
+        wanted = self._to_take()
         _confirm(wanted, f" from {folder}")
         try:
             slicer.util.pip_install(["--no-index", "--find-links", str(folder), "--only-binary", ":all:", *wanted])
@@ -57,9 +54,37 @@ class SlicerPackages:
             ) from error
         importlib.invalidate_caches()
 
-    def _lines(self) -> list[str]:
-        lines = (line.strip() for line in self._requirements.read_text(encoding="utf-8").splitlines())
-        return [line for line in lines if line and not line.startswith("#")]
+    def _to_take(self) -> list[str]:
+        """What is taken from a folder of wheels."""
+        return self._unmet()
+
+    def _unmet(self) -> list[str]:
+        given = "\n".join(path.read_text(encoding="utf-8") for path in self._requirements)
+        lines = (line.strip() for line in given.splitlines())
+        return [line for line in lines if line and not line.startswith("#") and not _is_met(line)]
+
+
+class SlicerPackages(PipPackages):
+    """What the model's process needs; where a setting names another Python, that one is its owner's business."""
+
+    def missing(self) -> tuple[str, ...]:
+        """See ``PipPackages``."""
+        if configured_python():
+            return ()
+        return (*(() if _has_torch() else ("PyTorch",)), *super().missing())
+
+    def install(self) -> None:
+        """See ``PipPackages``."""
+        if not _has_torch():
+            _install_torch()
+        super().install()
+
+    def _to_take(self) -> list[str]:
+        return [*([] if _has_torch() else [f"torch{TORCH_VERSIONS}"]), *super()._to_take()]
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
 
 
 def _name(requirement: str) -> str:

@@ -5,6 +5,7 @@ import shutil
 import slicer.util
 
 from ..core.errors import UserError
+from .translation import tr as _
 
 SETTING = "SlicerVAE/WorkerPython"
 
@@ -19,5 +20,9 @@ def worker_python() -> str:
     name = configured_python() or "PythonSlicer"
     path = shutil.which(name)
     if path is None:
-        raise UserError(f"'{name}' can't be found or run; name a Python with PyTorch in the setting {SETTING}.")
+        raise UserError(
+            _("'{name}' can't be found or run; name a Python with PyTorch in the setting {setting}.").format(
+                name=name, setting=SETTING
+            )
+        )
     return path

@@ -2,20 +2,31 @@
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..core.errors import UserError
+from ..core.errors import UserError, listed
 from ..core.manifest import Manifest
+from .translation import tr as _
+
+if TYPE_CHECKING:
+    from ..core.latent_facts import LatentFact
 
 MOST = 8
-UNDESCRIBED = "What the latents do is not known; 'slicervae describe-latents' finds it out. Shown are the first ones."
+MOST_TOLD = 3  # facts that a latent goes together with
+RANGE = _("Latent {index}, in standard deviations of the prior.")
+UNDESCRIBED = _(
+    "What the latents do is not known; 'slicervae describe-latents' finds it out. Shown are the first ones."
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class LatentSliders:
-    """``indices`` count the flattened latents, ``names`` are what each does; ``note`` is for the person."""
+    """``indices`` count the flattened latents, ``names`` are what each does and ``tips`` what more is known of it;
+    ``note`` is for the person."""
 
     indices: tuple[int, ...]
     names: tuple[str, ...]
+    tips: tuple[str, ...]
     note: str = ""
 
     @classmethod
@@ -26,18 +37,48 @@ class LatentSliders:
         try:
             described = read_latent_facts(bundle, manifest)
         except UserError as error:
-            return cls._first(latents, f"{error} Shown are the first ones.")
+            return cls._first(latents, _("{error} Shown are the first ones.").format(error=error))
         if described is None:
             return cls._first(latents, UNDESCRIBED)
-        facts, _ = described
+        facts = described[0]
         chosen = [latent for latent in facts.latents if latent.index < latents][:MOST]
         return cls(
             tuple(latent.index for latent in chosen),
-            tuple(latent.name for latent in chosen),
-            f"The {len(chosen)} that change the picture most, of {facts.active} active latents.",
+            _different([_name(latent) for latent in chosen]),
+            tuple(_tip(latent, facts.unit) for latent in chosen),
+            _("The {count} that change the picture most, of {active} active latents.").format(
+                count=len(chosen), active=facts.active
+            ),
         )
 
     @classmethod
     def _first(cls, latents: int, note: str) -> "LatentSliders":
         indices = tuple(range(min(latents, MOST)))
-        return cls(indices, tuple(f"latent {index}" for index in indices), note)
+        names = tuple(_("Latent {index}").format(index=index) for index in indices)
+        return cls(indices, names, tuple(RANGE.format(index=index) for index in indices), note)
+
+
+def _name(latent: "LatentFact") -> str:
+    words = latent.follows or latent.name
+    return words[:1].upper() + words[1:]
+
+
+def _different(names: list[str]) -> tuple[str, ...]:
+    """The names, with a number behind one that was there before."""
+    return tuple(
+        f"{name} ({earlier + 1})" if (earlier := names[:place].count(name)) else name
+        for place, name in enumerate(names)
+    )
+
+
+def _tip(latent: "LatentFact", unit: str) -> str:
+    sentences = [
+        RANGE.format(index=latent.index),
+        _("From −1 to +1 the picture changes by {change:.3g} {unit} on average.").format(
+            change=latent.influence, unit=unit
+        ),
+    ]
+    if latent.correlations:
+        told = (f"{fact.replace('_', ' ')} (r = {r:.2f})" for fact, r in list(latent.correlations.items())[:MOST_TOLD])
+        sentences.append(_("It goes together with {facts}.").format(facts=listed(tuple(told))))
+    return " ".join(sentences)

@@ -14,16 +14,32 @@ from .chosen_input import slices_wanted
 from .readiness import UNREAD, is_overridden, matches_of
 from .runs import Step
 from .section import Panel
+from .translation import tr as _
 
 OVERRIDDEN = "warnings overridden by"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MapsRun:
-    """A job with the engine's answer, on the input's grid."""
+    """A job with the engine's answer, on the input's grid; ``doubts`` are those that the person overrode."""
 
     job: MapsJob
     result: Reconstruction
+    doubts: tuple[str, ...]
+
+    @property
+    def news(self) -> tuple[str, ...]:
+        """What the engine has to say that the person has not read before the run."""
+        return tuple(notice for notice in self.result.notices if notice not in self.doubts)
+
+
+def anomaly_options(parameters: Any) -> AnomalyOptions:
+    """How the person wants an anomaly map to be made."""
+    return AnomalyOptions(
+        method=parameters.anomalyMethod.value,
+        calibrated=parameters.calibrated,
+        body_erosion_mm=0.0 if parameters.bodyOnly else None,
+    )
 
 
 def run_maps(
@@ -44,7 +60,7 @@ def run_maps(
     if manifest.preprocessing.structures:
         masks = masks_from_node(parameters.structures, volume)
         segments = {match.structure: match.segment for match in matches_of(panel)}
-        volume = volume.replace(masks=_chosen_masks(masks, segments))
+        volume = volume.replace(masks=chosen_masks(masks, segments))
     slices = slices_wanted(parameters, facts)
     part = volume if slices.is_whole(volume.geometry) else crop(volume, slices)
     result = yield Step(dataclasses.replace(job.request, volume=part, override=bool(facts.doubts)))
@@ -54,13 +70,17 @@ def run_maps(
         result = _with_parameter(result, "slices", slice_words)
     if facts.doubts:
         result = overridden(result)
-    return MapsRun(job, result)
+    return MapsRun(job, result, facts.doubts)
 
 
-def _chosen_masks(masks: Mapping[str, Any], segments: Mapping[str, str]) -> dict[str, Any]:
+def chosen_masks(masks: Mapping[str, Any], segments: Mapping[str, str]) -> dict[str, Any]:
+    """The masks of the model's structures, by these, from those of ``segments``. Raises UserError for one that does not
+    lie within the input."""
     missing = [segment or structure for structure, segment in segments.items() if segment not in masks]
     if missing:
-        raise UserError(f"'{missing[0]}' does not lie within the input; choose the segment that is drawn on it.")
+        raise UserError(
+            _("'{name}' does not lie within the input; choose the segment that is drawn on it.").format(name=missing[0])
+        )
     return {structure: masks[segment] for structure, segment in segments.items()}
 
 

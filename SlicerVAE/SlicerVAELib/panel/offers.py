@@ -5,6 +5,8 @@ Slicer's parameter node keeps the members and asks each for its ``label``.
 
 import enum
 
+from .translation import tr as _
+
 
 class Device(enum.Enum):
     """What ``core.engine.Hardware.device`` takes."""
@@ -17,10 +19,10 @@ class Device(enum.Enum):
     def label(self) -> str:
         """Return the entry of the list."""
         return {
-            Device.AUTO: "Automatic",
-            Device.CPU: "Processor (CPU)",
-            Device.CUDA: "NVIDIA graphics card (CUDA)",
-            Device.MPS: "Apple graphics (MPS)",
+            Device.AUTO: _("Automatic"),
+            Device.CPU: _("Processor (CPU)"),
+            Device.CUDA: _("NVIDIA graphics card (CUDA)"),
+            Device.MPS: _("Apple graphics (MPS)"),
         }[self]
 
 
@@ -34,9 +36,9 @@ class Precision(enum.Enum):
     def label(self) -> str:
         """Return the entry of the list."""
         return {
-            Precision.AUTO: "Exact (32 bits)",
-            Precision.BFLOAT16: "Faster (bfloat16)",
-            Precision.FLOAT16: "Faster (float16)",
+            Precision.AUTO: _("Exact (32 bits)"),
+            Precision.BFLOAT16: _("Faster (bfloat16)"),
+            Precision.FLOAT16: _("Faster (float16)"),
         }[self]
 
 
@@ -58,17 +60,17 @@ class AnomalyMethod(enum.Enum):
     def label(self) -> str:
         """Return the entry of the list."""
         return {
-            AnomalyMethod.AUTO: "Automatic",
-            AnomalyMethod.ABSOLUTE_RESIDUAL: "Absolute residual",
-            AnomalyMethod.SIGNED_RESIDUAL: "Signed residual",
-            AnomalyMethod.STRUCTURAL_RESIDUAL: "Structural residual (SSIM)",
-            AnomalyMethod.GRADIENT_ELBO: "Gradient of the ELBO",
-            AnomalyMethod.GRADIENT_KL: "Gradient of the KL divergence",
-            AnomalyMethod.GRADIENT_REC: "Gradient of the reconstruction",
-            AnomalyMethod.COMBINED: "Combined (KL gradient × residual)",
-            AnomalyMethod.RESTORATION: "Restoration (slow)",
-            AnomalyMethod.RECONSTRUCTION_PROBABILITY: "Reconstruction probability",
-            AnomalyMethod.CODE_SURPRISE: "Code surprise",
+            AnomalyMethod.AUTO: _("Automatic"),
+            AnomalyMethod.ABSOLUTE_RESIDUAL: _("Absolute residual"),
+            AnomalyMethod.SIGNED_RESIDUAL: _("Signed residual"),
+            AnomalyMethod.STRUCTURAL_RESIDUAL: _("Structural residual (SSIM)"),
+            AnomalyMethod.GRADIENT_ELBO: _("Gradient of the ELBO"),
+            AnomalyMethod.GRADIENT_KL: _("Gradient of the KL divergence"),
+            AnomalyMethod.GRADIENT_REC: _("Gradient of the reconstruction"),
+            AnomalyMethod.COMBINED: _("Combined (KL gradient × residual)"),
+            AnomalyMethod.RESTORATION: _("Restoration (slow)"),
+            AnomalyMethod.RECONSTRUCTION_PROBABILITY: _("Reconstruction probability"),
+            AnomalyMethod.CODE_SURPRISE: _("Code surprise"),
         }[self]
 
 
@@ -84,11 +86,27 @@ class Prior(enum.Enum):
     def label(self) -> str:
         """Return the entry of the list."""
         return {
-            Prior.AUTO: "Best there is",
-            Prior.STANDARD: "Standard normal",
-            Prior.MIXTURE: "Mixture of Gaussians",
-            Prior.AGGREGATED_POSTERIOR: "Aggregated posterior",
-            Prior.LEARNED_CODES: "Learned codes",
+            Prior.AUTO: _("Best there is"),
+            Prior.STANDARD: _("Standard normal"),
+            Prior.MIXTURE: _("Mixture of Gaussians"),
+            Prior.AGGREGATED_POSTERIOR: _("Aggregated posterior"),
+            Prior.LEARNED_CODES: _("Learned codes"),
+        }[self]
+
+
+class RankBy(enum.Enum):
+    """What ``library.neighbours.By`` takes."""
+
+    KL = "kl"
+    GEOMETRY = "geometry"
+    BOTH = "both"
+
+    def label(self) -> str:
+        """Return the entry of the list."""
+        return {
+            RankBy.KL: _("Images (KL divergence)"),
+            RankBy.GEOMETRY: _("Geometry of target and organs"),
+            RankBy.BOTH: _("Images and geometry"),
         }[self]
 
 
@@ -100,4 +118,7 @@ class BatchSource(enum.Enum):
 
     def label(self) -> str:
         """Return the entry of the list."""
-        return {BatchSource.FOLDER: "All volumes in a folder", BatchSource.SCENE: "All volumes in the scene"}[self]
+        return {
+            BatchSource.FOLDER: _("All volumes in a folder"),
+            BatchSource.SCENE: _("All volumes in the scene"),
+        }[self]

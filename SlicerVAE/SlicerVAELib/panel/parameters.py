@@ -6,7 +6,7 @@ from typing import Annotated
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-from .offers import AnomalyMethod, BatchSource, Device, Precision, Prior
+from .offers import AnomalyMethod, BatchSource, Device, Precision, Prior, RankBy
 
 
 @parameterNodeWrapper
@@ -16,7 +16,8 @@ class SlicerVAEParameterNode:
     An output of None asks for a new volume. ``structureChoices`` holds the segment that the person chose for each of
     the model's structures, by names; ``confirmedStructures`` and ``overriddenWarnings`` are the very words that the
     person agreed to, so that others need another yes. Slices are counted from 1 as a person counts them; ``lastSlice``
-    0 is the last one there is. Levels are in the map's own unit.
+    0 is the last one there is. Levels are in the map's own unit. Of a library's address no password is kept; a filter
+    that is empty or 0 lets everybody through, and of the patient's plan "" and 0 are not known. Doses are in Gy.
     """
 
     modelPath: Path
@@ -39,6 +40,7 @@ class SlicerVAEParameterNode:
     anomalyVolume: vtkMRMLScalarVolumeNode
     anomalyMethod: AnomalyMethod = AnomalyMethod.AUTO
     calibrated: bool = True
+    bodyOnly: bool = True
     alarmLevel: Annotated[float, WithinRange(0, 50)] = 3.0
     smallestRegion: Annotated[float, WithinRange(0, 1000)] = 0.1
     overlayOpacity: Annotated[float, WithinRange(0, 1)] = 0.6
@@ -48,6 +50,26 @@ class SlicerVAEParameterNode:
     samplePrior: Prior = Prior.AUTO
     sampleTemperature: Annotated[float, WithinRange(0, 10)] = 1.0
     otherVolume: vtkMRMLScalarVolumeNode
+
+    libraryAddress: str = ""
+    siteKeyPath: Path
+    filterSite: str = ""
+    filterLaterality: str = ""
+    filterTechnique: str = ""
+    filterLowestDose: Annotated[float, WithinRange(0, 200)] = 0.0
+    filterHighestDose: Annotated[float, WithinRange(0, 200)] = 0.0
+    filterStructures: list[str]
+    rankBy: RankBy = RankBy.KL
+    neighbourCount: Annotated[int, WithinRange(1, 100)] = 10
+    planDose: vtkMRMLScalarVolumeNode
+    planFractions: Annotated[int, WithinRange(0, 200)] = 0
+    planPrescription: Annotated[float, WithinRange(0, 200)] = 0.0
+    planSite: str = ""
+    planTechnique: str = ""
+    plottedStructure: str = ""
+    equivalentDose: bool = False
+    alphaBeta: Annotated[float, WithinRange(0.1, 50)] = 3.0
+    patientTags: str = ""
 
     batchSource: BatchSource = BatchSource.FOLDER
     batchFolder: Path

@@ -1,11 +1,12 @@
 """What the panel needs of the outside: somebody who computes, an installer."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, Union
 
 from ..core.errors import Cancelled, UserError
-from ..core.progress import Progress
+from ..core.progress import Cancel, Listener, Progress
 
 if TYPE_CHECKING:  # the worker's messages are not needed to open the panel
     from ..worker.questions import Request as Question
@@ -16,7 +17,22 @@ class InfoRequest:
     """Ask for EngineInfo."""
 
 
-Request: TypeAlias = Union[InfoRequest, "Question"]
+@dataclasses.dataclass(frozen=True, eq=False)
+class Aside:
+    """Work of Slicer's own process for which the window must not stand still. ``work`` has no look at the scene and
+    the widgets; it gets a listener and a Cancel, and raises UserError or Cancelled."""
+
+    work: Callable[[Listener, Cancel], Any]
+
+    @classmethod
+    def of(cls, work: Callable[..., Any], *arguments: Any) -> "Aside":
+        """Work that takes these arguments, too short to tell of its progress or to be cancelled in the middle."""
+        return cls(lambda *_: work(*arguments))
+
+
+ModelRequest: TypeAlias = Union[InfoRequest, "Question"]
+Request: TypeAlias = ModelRequest | Aside
+R = TypeVar("R", contravariant=True)
 
 
 class RunListener(Protocol):
@@ -27,7 +43,7 @@ class RunListener(Protocol):
         ...
 
     def finished(self, result: Any) -> None:
-        """The request is answered: with what ``core.engine`` gives for it."""
+        """The request is answered: with what ``core.engine`` gives for it, or ``Aside.work`` returned."""
         ...
 
     def failed(self, error: UserError | Cancelled) -> None:
@@ -35,10 +51,10 @@ class RunListener(Protocol):
         ...
 
 
-class Runner(Protocol):
+class Runner(Protocol[R]):
     """Whoever computes, one request at a time, without making the caller wait."""
 
-    def start(self, request: Request, listener: RunListener) -> None:
+    def start(self, request: R, listener: RunListener) -> None:
         """Begin; the listener may be told before this returns. Raises UserError when it can't begin."""
         ...
 

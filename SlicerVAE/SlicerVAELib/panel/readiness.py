@@ -3,8 +3,9 @@
 from ..core.errors import listed
 from .chosen_input import StructureMatch, matched_structures
 from .section import Panel
+from .translation import tr as _
 
-UNREAD = "There are warnings; read them and tick 'Run anyway', or choose another input or model."
+UNREAD = _("There are warnings; read them and tick 'Run anyway', or choose another input or model.")
 
 
 def what_a_run_lacks(panel: Panel) -> str:
@@ -12,18 +13,20 @@ def what_a_run_lacks(panel: Panel) -> str:
     if panel.hint:
         return panel.hint
     if panel.parameters.inputVolume is None:
-        return "Choose an input volume."
+        return _("Choose an input volume.")
     if panel.input.complaint:
         return panel.input.complaint
     further = panel.manifest.preprocessing.channels[1:]
     if further:
-        return f"This model also needs {listed(further)}, which only the command line can give it."
+        return _("This model also needs {names}, which only the command line can give it.").format(
+            names=listed(further)
+        )
     matches = matches_of(panel)
     unmatched = tuple(f"'{match.structure}'" for match in matches if not match.segment)
     if unmatched:
-        return f"Choose which segments are {listed(unmatched)} in the section Input."
+        return _("Choose which segments are {names} in the section Input.").format(names=listed(unmatched))
     if matches and not are_confirmed(panel):
-        return "Confirm in the section Input which segment is which structure."
+        return _("Confirm in the section Input which segment is which structure.")
     return UNREAD if warnings_of(panel) and not is_overridden(panel) else ""
 
 

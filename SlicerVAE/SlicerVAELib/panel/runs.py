@@ -13,8 +13,9 @@ from ..core.errors import Cancelled, UserError
 from ..core.progress import Progress
 from .ports import Request, Runner
 from .state import Message, RunState
+from .translation import tr as _
 
-INTERRUPTED = Message("The result could not be written; the application log says more.", is_error=True)
+INTERRUPTED = Message(_("The result could not be written; the application log says more."), is_error=True)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,10 +42,10 @@ class Runs:
     """
 
     def __init__(
-        self, make_runner: Callable[[], Runner], changed: Callable[[], None], progressed: Callable[[], None]
+        self, make_runner: Callable[[], Runner[Request]], changed: Callable[[], None], progressed: Callable[[], None]
     ) -> None:
         self._make_runner, self._changed, self._progressed = make_runner, changed, progressed
-        self._made: Runner | None = None
+        self._made: Runner[Request] | None = None
         self._state = RunState.IDLE
         self._status = Message()
         self._fraction: float | None = None
@@ -75,7 +76,7 @@ class Runs:
             return False
         self._task, self._state, self._fraction = task, RunState.RUNNING, None
         self._cancelled = Message(str(Cancelled()))
-        self.say(Message("Starting…"))
+        self.say(Message(_("Starting…")))
         self._go_on(task, lambda: next(task))
         return True
 
@@ -96,14 +97,14 @@ class Runs:
     def cancel(self) -> None:
         """Stop what runs."""
         if self._state is RunState.RUNNING:
-            self._give_up(Message("Cancelling…"))
+            self._give_up(Message(_("Cancelling…")))
 
     def scene_closes(self) -> None:
         """Give up what runs: it has nowhere to be written any more."""
         if self._question is not None:
             self._question.forget()
         if self._state is RunState.RUNNING:
-            self._give_up(Message("The scene was closed; cancelling…"))
+            self._give_up(Message(_("The scene was closed; cancelling…")))
         elif self._state is RunState.IDLE:
             self.say(Message())
 
@@ -113,14 +114,14 @@ class Runs:
             return
         self._state = RunState.INSTALLING
         self.say(Message(beginning))
-        outcome = Message("The installation was interrupted; the application log says more.", is_error=True)
+        outcome = Message(_("The installation was interrupted; the application log says more."), is_error=True)
         try:
             install()
-            outcome = Message("Installed.")
+            outcome = Message(_("Installed."))
         except UserError as error:
             outcome = Message(str(error), is_error=True)
         except Cancelled:
-            outcome = Message("Nothing was installed.")
+            outcome = Message(_("Nothing was installed."))
         finally:
             self._state = RunState.IDLE
             self.say(outcome)
@@ -167,7 +168,7 @@ class Runs:
             self._go_on(task, lambda: task.throw(error))
 
     @property
-    def _runner(self) -> Runner:
+    def _runner(self) -> Runner[Request]:
         if self._made is None:
             self._made = self._make_runner()
         return self._made
@@ -257,4 +258,6 @@ class _Question:
 def _time_left(seconds: float | None) -> str:
     if seconds is None:
         return "…"
-    return f", about {seconds:.0f} s left" if seconds < 90 else f", about {seconds / 60:.0f} min left"
+    if seconds < 90:
+        return _(", about {seconds:.0f} s left").format(seconds=seconds)
+    return _(", about {minutes:.0f} min left").format(minutes=seconds / 60)

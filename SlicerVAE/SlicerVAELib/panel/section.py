@@ -12,9 +12,10 @@ from ..scene.slice_views import SliceNode, red_view
 from ..scene.watch import NodeWatch
 from .chosen_input import ChosenInput
 from .chosen_model import ChosenModel
-from .ports import Installation, Runner
+from .ports import Installation, Request, Runner
 from .runs import Runs
 from .state import RunState
+from .translation import tr as _
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Panel:
     """
 
     def __init__(
-        self, make_runner: Callable[[], Runner], installation: Installation, draw_strip: Callable[[], None]
+        self, make_runner: Callable[[], Runner[Request]], installation: Installation, draw_strip: Callable[[], None]
     ) -> None:
         self.parameters: Any = None
         self.installation = installation
@@ -127,9 +128,9 @@ class Panel:
     def hint(self) -> str:
         """What every run lacks, as a sentence; empty when a model can be asked."""
         if self.missing:
-            return f"Install {listed(self.missing)} first."
+            return _("Install {packages} first.").format(packages=listed(self.missing))
         if self.model.manifest is None:
-            return "Choose another model." if self.model.complaint else "Choose a model."
+            return _("Choose another model.") if self.model.complaint else _("Choose a model.")
         return ""
 
     @property

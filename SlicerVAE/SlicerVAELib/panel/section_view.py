@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 from .connections import Connections
 from .section import Section
 
+LAYOUT_MS = 50
 P = TypeVar("P", bound=Section)
 
 
@@ -24,6 +25,12 @@ class SectionView(Generic[P]):
     def listen(self) -> None:
         """Connect the widgets with the presenter."""
         raise NotImplementedError
+
+    def once_laid_out(self, act: Callable[[], None]) -> None:
+        """Call ``act`` when Qt has given the slice views of a new layout their sizes."""
+        import qt
+
+        qt.QTimer.singleShot(LAYOUT_MS, act)
 
     def refresh(self) -> None:
         """See ``Section``."""

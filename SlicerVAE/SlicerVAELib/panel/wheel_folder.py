@@ -25,6 +25,12 @@ def check_wheels(folder: Path) -> None:
         raise UserError(f"{name}, listed in {folder / CHECKSUMS}, is missing; copy the folder again.")
 
 
+def write_checksums(folder: Path) -> None:
+    """Write SHA256SUMS for all wheels of the folder."""
+    lines = [f"{_digest(wheel)}  {wheel.name}\n" for wheel in sorted(folder.glob("*.whl"))]
+    (folder / CHECKSUMS).write_bytes("".join(lines).encode())  # one file for all systems: no line ends of Windows
+
+
 def _read(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

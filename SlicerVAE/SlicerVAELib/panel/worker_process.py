@@ -13,7 +13,8 @@ from ..worker.arrays import Scratch
 from ..worker.client import worker_arguments, worker_command, worker_environment
 from ..worker.conversation import Conversation, Event, FailedEvent, ProgressEvent, ResultEvent
 from .connections import Connections
-from .ports import InfoRequest, Request, RunListener
+from .ports import InfoRequest, ModelRequest, RunListener
+from .translation import tr as _
 
 CANCEL_GRACE_MS = 700
 EXIT_GRACE_MS = 1000
@@ -24,7 +25,7 @@ _logger = logging.getLogger(__name__)
 
 
 class WorkerProcess:
-    """The Runner of the panel: one worker process, started by the first request and kept warm.
+    """The Runner of what the model is asked: one worker process, started by the first request and kept warm.
 
     ``python`` is asked for the interpreter at each start; it may raise UserError.
     """
@@ -43,7 +44,7 @@ class WorkerProcess:
         """The worker's own process id; None while none is ready."""
         return self._conversation.process_id if self._conversation else None
 
-    def start(self, request: Request, listener: RunListener) -> None:
+    def start(self, request: ModelRequest, listener: RunListener) -> None:
         """Send the request, starting the worker if there is none."""
         conversation = self._conversation = self._conversation or Conversation(Scratch.create())
         process = self._process or self._launch(conversation)
@@ -112,7 +113,8 @@ class WorkerProcess:
             program = self._process.program()
             self._forget_process()
             self._conversation.closed(None)
-            self._take(FailedEvent(UserError(f"'{program}' could not be started; choose a Python that has PyTorch.")))
+            sentence = _("'{program}' could not be started; choose a Python that has PyTorch.")
+            self._take(FailedEvent(UserError(sentence.format(program=program))))
 
     def _take(self, event: Event) -> None:
         listener = self._listener

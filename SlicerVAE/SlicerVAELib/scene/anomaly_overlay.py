@@ -54,7 +54,7 @@ class AnomalyMap:
         display.ApplyThresholdOn()
 
     def show_legend(self) -> None:
-        """Show the map's colours with their unit in the slice views."""
+        """Show the map's colours with their unit in the slice views that show the map."""
         legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(self.node)
         legend.SetTitleText("\n".join(["Anomaly", *_lines(self.unit)]))
         legend.GetTitleTextProperty().SetFontSize(_LEGEND_POINTS)
@@ -66,7 +66,7 @@ class AnomalyMap:
 
 def in_letters(unit: str) -> str:
     """A unit in the letters that VTK's own font has."""
-    for sign, letters in {"σ": "sigma", "−": "-", "∂": "d"}.items():
+    for sign, letters in {"σ": "sigma", "α": "alpha", "β": "beta", "−": "-", "∂": "d"}.items():
         unit = unit.replace(sign, letters)
     return unit
 

@@ -11,16 +11,17 @@ from ..core.dose import dose_on
 from ..core.dvh import Curve
 from ..core.equivalent_dose import eqd2_curve
 from ..core.errors import UserError, nearest
+from ..core.volume import Volume
 from ..library.intake import dose_facts
 from ..library.records import DoseFacts
 from . import hierarchy
 from .additions import Additions, all_or_none
-from .nodes import VolumeNode
+from .anomaly_overlay import in_letters
 from .similar_patients import RankedPatients
 from .structure_colors import color_of
-from .volumes import checked_image, volume_from_node
 
 THIN, THICK = 1, 4
+MOST_IN_LEGEND = 12  # beyond, it would cover the curves; their names are shown where the mouse is
 VOLUME_COLUMN = "Volume (%)"
 
 
@@ -33,6 +34,12 @@ class DvhPlot:
     series: tuple[slicer.vtkMRMLPlotSeriesNode, ...]
     tables: tuple[slicer.vtkMRMLTableNode, ...]
     notices: tuple[str, ...]
+
+    def remove(self) -> None:
+        """Take what is still there out of the scene."""
+        for node in (self.chart, *self.series, *self.tables):
+            if node.GetScene() is not None:
+                node.GetScene().RemoveNode(node)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,16 +65,16 @@ def plot_dvhs(
     ranking: RankedPatients,
     structures: Sequence[str] = (),
     *,
-    dose: VolumeNode | None = None,
+    own: Sequence[DoseFacts] = (),
     equivalent: Fractionation | None = None,
 ) -> DvhPlot:
     """Plot the histograms of these structures (standard names; all that the patients have, when empty).
 
-    ``dose`` is the query's own, in Gy. Doses are physical, and a notice says so where fractions differ; with
+    ``own`` are the query's doses (``doses_of``). Doses are physical, and a notice says so where fractions differ; with
     ``equivalent`` they are EQD2, and plans of unknown fractions are left out. Raises UserError, with the scene as it
-    was, for structures that nobody has a dose in, and for a ``dose`` that is none.
+    was, for structures that nobody has a dose in.
     """
-    drawn = [*_of_neighbours(ranking), *_own(ranking, dose, equivalent.own if equivalent else None)]
+    drawn = [*_of_neighbours(ranking), *_own(ranking, own, equivalent.own if equivalent else None)]
     known = dict.fromkeys(each.structure for each in drawn)
     for name in structures:
         if name not in known:
@@ -96,16 +103,15 @@ def _of_neighbours(ranking: RankedPatients) -> Iterator[_Drawn]:
                 yield _Drawn(facts.structure, one.pseudonym, facts.curve, one.plan.fractions, THIN)
 
 
-def _own(ranking: RankedPatients, node: VolumeNode | None, fractions: int | None) -> Iterator[_Drawn]:
-    if node is None:
-        return
-    for facts in doses_of(ranking, node):
+def _own(ranking: RankedPatients, doses: Sequence[DoseFacts], fractions: int | None) -> Iterator[_Drawn]:
+    for facts in doses:
         yield _Drawn(facts.structure, ranking.volume.source.name, facts.curve, fractions, THICK)
 
 
-def doses_of(ranking: RankedPatients, node: VolumeNode) -> tuple[DoseFacts, ...]:
-    """The query's own dose in each of its structures. Raises UserError for a node that is no dose in Gy."""
-    return dose_facts(ranking.volume, dose_on(volume_from_node(checked_image(node)), ranking.volume.geometry))
+def doses_of(ranking: RankedPatients, dose: Volume) -> tuple[DoseFacts, ...]:
+    """The query's own ``dose`` in each of its structures, without a look at the scene. Raises UserError for a volume
+    that is no dose in Gy."""
+    return dose_facts(ranking.volume, dose_on(dose, ranking.volume.geometry))
 
 
 def _equivalent(drawn: _Drawn, alpha_beta_gy: float) -> _Drawn:
@@ -116,11 +122,12 @@ def _equivalent(drawn: _Drawn, alpha_beta_gy: float) -> _Drawn:
 def _write(
     additions: Additions, ranking: RankedPatients, drawn: Sequence[_Drawn], axis: str, notices: tuple[str, ...]
 ) -> DvhPlot:
-    parent = hierarchy.parent_item(ranking.table)
+    parent = hierarchy.parent_item(ranking.input.node)
     chart = additions.node("vtkMRMLPlotChartNode", f"{ranking.volume.source.name} dose–volume histograms")
     chart.SetTitle("Dose–volume histograms")
-    chart.SetXAxisTitle(axis)
+    chart.SetXAxisTitle(in_letters(axis))
     chart.SetYAxisTitle(VOLUME_COLUMN)
+    chart.SetLegendVisibility(len(drawn) <= MOST_IN_LEGEND)
     tables, series = [], []
     for each in drawn:
         name = f"{each.structure}, {each.whose}"

@@ -139,7 +139,7 @@ class SynthesisJob(Generic[R]):
     scene: slicer.vtkMRMLScene
 
     def publish(self, result: Synthesis) -> VolumeNode:
-        """Add the slices as one volume: axial, centred on the origin."""
+        """Add the slices as one volume, axial and far from every patient."""
         output = Output(
             f"{result.provenance.bundle_name} {SAMPLES}",
             image_of(result.images.astype(np.float32, copy=False)),

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..core.dose import dose_on
+from ..core.dose import check_is_dose, dose_on
 from ..core.engine import EncodedVolume, EncodeRequest, Hardware
 from ..core.errors import UserError
 from ..core.manifest import Manifest, read_manifest
@@ -41,7 +41,7 @@ class AdditionJob:
     manifest: Manifest
     identity: PatientIdentity
     plan: PlanFacts | None
-    doses: tuple[DoseFacts, ...]
+    dose: Volume | None
     library: Path | str
     key: Path | None
     tags: tuple[str, ...]
@@ -54,6 +54,11 @@ class AdditionJob:
         library already, or the library refuses (another model, a tag that names the patient, a lock, a full disk).
         """
         self.input.check()
+        return self.write(encoded)
+
+    def write(self, encoded: EncodedVolume) -> AddedPatient:
+        """Add the patient without a look at the scene, so that a thread beside the window may do it; raises as
+        ``publish`` what does not concern the input."""
         with open_library(self.library, load_site_key(self.key)) as library:
             refuse_other_posteriors(library, self.request.bundle, encoded.provenance)
             record = self._record(encoded, keeps_heads=library.description.keeps_head_pictures)
@@ -63,23 +68,28 @@ class AdditionJob:
         return AddedPatient(pseudonym, tuple(dict.fromkeys([*self.notices, *encoded.notices])))
 
     def _record(self, encoded: EncodedVolume, *, keeps_heads: bool) -> PatientRecord:
-        shows_head = may_show_head(self.volume.source.body_part)
-        pictures = self._pictures(encoded) if keeps_heads or not shows_head else ()
-        series = series_record(self.volume, encoded, self.doses, thumbnails=pictures)
-        plan = self._plan(series.facts)
+        pictures = self._pictures(encoded) if keeps_heads or not self.may_show_head else ()
+        doses = dose_facts(self.volume, dose_on(self.dose, self.volume.geometry)) if self.dose is not None else ()
+        series = series_record(self.volume, encoded, doses, thumbnails=pictures)
+        plan = self._plan(series.facts, doses)
         return PatientRecord((series,), (plan,) if plan is not None else (), self.tags)
+
+    @property
+    def may_show_head(self) -> bool:
+        """Whether pictures of the images could show a face."""
+        return may_show_head(self.volume.source.body_part)
 
     def _pictures(self, encoded: EncodedVolume) -> tuple[Thumbnail, ...]:
         preprocessing = self.manifest.preprocessing
         window = preprocessing.intensity.window(self.volume.array)
         return thumbnails_of(self.volume, encoded, preprocessing.field_of_view_mm, window)
 
-    def _plan(self, facts: SeriesFacts) -> PlanFacts | None:
-        if self.plan is None and not self.doses:
+    def _plan(self, facts: SeriesFacts, doses: tuple[DoseFacts, ...]) -> PlanFacts | None:
+        if self.plan is None and not doses:
             return None
         plan = self.plan or PlanFacts(0)
-        side = plan.laterality or side_of_target(facts, target_of(self.volume, self.doses))
-        return dataclasses.replace(plan, series=0, laterality=side, doses=self.doses)
+        side = plan.laterality or side_of_target(facts, target_of(self.volume, doses))
+        return dataclasses.replace(plan, series=0, laterality=side, doses=doses)
 
 
 def prepare_addition(
@@ -125,7 +135,9 @@ def prepare_addition(
     source = dataclasses.replace(volume.source, body_part=part)
     seen = volume.replace(masks=masks_from_node(segmentation, volume)) if segmentation is not None else volume
     named, notices = standardised(seen.replace(source=source))
-    doses = dose_facts(named, dose_on(volume_from_node(checked_image(dose)), named.geometry)) if dose else ()
+    planned = volume_from_node(checked_image(dose)) if dose is not None else None
+    if planned is not None:
+        check_is_dose(planned)
     return AdditionJob(
         request=EncodeRequest(bundle, seen if manifest.preprocessing.structures else volume, hardware or Hardware()),
         input=InputNode.of(node, volume),
@@ -133,7 +145,7 @@ def prepare_addition(
         manifest=manifest,
         identity=PatientIdentity(identifier, (series_identity(named, place),)),
         plan=plan,
-        doses=doses,
+        dose=planned,
         library=library,
         key=key,
         tags=tuple(tags),

@@ -10,13 +10,14 @@ from ..io.export.folders import Exported
 from ..library.neighbours import By
 from ..library.records import PlanFacts
 from .dicom_export import export_nodes
-from .dvh_plots import DvhPlot, Fractionation, plot_dvhs
+from .dvh_plots import DvhPlot, Fractionation, doses_of, plot_dvhs
 from .jobs import MapNodes, MapsJob, prepare_maps, prepare_synthesis
 from .library_addition import AddedPatient, prepare_addition
 from .neighbour_nodes import SimilarPatientNodes, load_similar_patient
 from .nodes import SegmentationNode, VolumeNode
 from .provenance import ANOMALY, RECONSTRUCTION, RESIDUAL
 from .similar_patients import RankedPatients, RankingOptions, prepare_ranking
+from .volumes import volume_from_node
 
 if TYPE_CHECKING:
     from ..library.selection import Selection
@@ -188,7 +189,8 @@ class SceneLogic:
     ) -> DvhPlot:
         """Plot the dose–volume histograms of the ranked patients and, with ``dose``, of this one: physical doses, or
         EQD2 with ``equivalent``. Raises UserError, with the scene as it was."""
-        return plot_dvhs(ranking, structures, dose=dose, equivalent=equivalent)
+        own = doses_of(ranking, volume_from_node(dose)) if dose is not None else ()
+        return plot_dvhs(ranking, structures, own=own, equivalent=equivalent)
 
     def addToLibrary(
         self,

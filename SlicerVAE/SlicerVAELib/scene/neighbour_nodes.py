@@ -12,7 +12,6 @@ import numpy as np
 import slicer
 import slicer.util
 
-from ..core.errors import UserError
 from ..core.progress import Cancel, Listener, ignore
 from ..core.structure_names import StructureNames
 from ..core.volume import Volume
@@ -26,12 +25,11 @@ from .dose_display import DOSE_VOLUME, AsDose
 from .mask_segments import add_segmentation
 from .nodes import SegmentationNode, VolumeNode
 from .outputs import Output, Place, image_of, write_one
+from .patient_beside import SIMILAR_PATIENT
 from .provenance import KIND, PREFIX
 from .similar_patients import RankedPatients
-from .volumes import world_geometry
 
 FOLDER = "Similar patients"
-SIMILAR_PATIENT = "similar patient"
 PSEUDONYM = PREFIX + "Pseudonym"
 
 
@@ -45,6 +43,22 @@ class SimilarPatientNodes:
     dose: VolumeNode | None
     alignment: slicer.vtkMRMLLinearTransformNode
     notices: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FetchedPatient:
+    """A ranked patient's images, structures and dose, read but not in the scene yet; ``translation`` is in RAS mm."""
+
+    ranking: RankedPatients
+    pseudonym: str
+    treatment: Treatment
+    translation: np.ndarray
+
+    def publish(self) -> SimilarPatientNodes:
+        """Add them beside the query. Raises UserError, with the scene as it was, when that is not where it was."""
+        self.ranking.check_query()
+        with all_or_none(self.ranking.input.scene) as additions:
+            return _write(additions, self)
 
 
 def load_similar_patient(
@@ -62,35 +76,37 @@ def load_similar_patient(
     and stands in the library's log whatever follows. Raises UserError, with the scene as it was, when the query is no
     longer where it was, without key or reason, and when the images can't be read; Cancelled.
     """
+    ranking.check_query()
+    return fetch_similar_patient(ranking, pseudonym, key, reason, progress=progress, cancel=cancel).publish()
+
+
+def fetch_similar_patient(
+    ranking: RankedPatients,
+    pseudonym: str,
+    key: Path | None,
+    reason: str,
+    *,
+    progress: Listener = ignore,
+    cancel: Cancel | None = None,
+) -> FetchedPatient:
+    """The first half of ``load_similar_patient``, which reads files and has no look at the scene, so that a thread
+    beside the window may do it. It is the reveal; raises as that does."""
     neighbour = ranking.neighbour(pseudonym)
-    _check_query(ranking)
     with open_library(ranking.library, load_site_key(key)) as library:
         identity = library.reveal(pseudonym, reason)
     treatment = read_archived(identity.series[neighbour.series], pseudonym, progress, cancel)
     (cancel or Cancel()).check()
     translation = translation_onto(ranking.volume, neighbour.query_levels_mm, treatment.volume, neighbour.levels_mm)
-    with all_or_none(ranking.input.scene) as additions:
-        return _write(additions, ranking, pseudonym, treatment, translation)
+    return FetchedPatient(ranking, pseudonym, treatment, translation)
 
 
-def _check_query(ranking: RankedPatients) -> None:
-    node = ranking.input.node
-    is_there = node.GetScene() is ranking.input.scene and node.GetImageData() is not None
-    if not is_there or not world_geometry(node).matches(ranking.volume.geometry):
-        raise UserError(
-            f"'{ranking.volume.source.name}' was moved or removed since it was compared; find its similar patients "
-            "again."
-        )
-
-
-def _write(
-    additions: Additions, ranking: RankedPatients, pseudonym: str, treatment: Treatment, translation: np.ndarray
-) -> SimilarPatientNodes:
+def _write(additions: Additions, fetched: FetchedPatient) -> SimilarPatientNodes:
+    ranking, pseudonym, treatment = fetched.ranking, fetched.pseudonym, fetched.treatment
     folder = additions.folder(hierarchy.scene_item(additions.scene), FOLDER)
     attributes = {KIND: SIMILAR_PATIENT, PSEUDONYM: pseudonym}
     alignment = additions.node("vtkMRMLLinearTransformNode", f"{pseudonym} alignment")
     matrix = np.eye(4)
-    matrix[:3, 3] = translation
+    matrix[:3, 3] = fetched.translation
     alignment.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
     hierarchy.place(alignment, folder)
 

@@ -23,7 +23,7 @@ from .nodes import InputNode, SegmentationNode, VolumeNode
 from .provenance import attributes_of, attributes_of_source, write_attributes
 from .segmentations import masks_from_node
 from .similarity_table import table_of
-from .volumes import checked_image, volume_from_node
+from .volumes import checked_image, volume_from_node, world_geometry
 
 if TYPE_CHECKING:
     from ..library.selection import Selection
@@ -60,6 +60,16 @@ class RankedPatients:
                 return one
         raise UserError(f"{pseudonym} is not among the ranked patients; choose one from the table.")
 
+    def check_query(self) -> None:
+        """Raise UserError when the query is no longer where it was when it was compared."""
+        node = self.input.node
+        is_there = node.GetScene() is self.input.scene and node.GetImageData() is not None
+        if not is_there or not world_geometry(node).matches(self.volume.geometry):
+            raise UserError(
+                f"'{self.volume.source.name}' was moved or removed since it was compared; find its similar patients "
+                "again."
+            )
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RankingJob:
@@ -68,6 +78,7 @@ class RankingJob:
     request: EncodeRequest
     input: InputNode
     volume: Volume
+    patient_id: str
     library: Path | str
     key: Path | None
     options: RankingOptions
@@ -82,10 +93,16 @@ class RankingJob:
         searched or nobody is left; Cancelled.
         """
         self.input.check()
-        notices = [*self.notices, *encoded.notices]
+        return self.write(encoded, self.search(encoded, progress, cancel))
+
+    def search(self, encoded: EncodedVolume, progress: Listener = ignore, cancel: Cancel | None = None) -> Neighbours:
+        """Rank the library's patients, without a look at the scene, so that a thread beside the window may do it.
+
+        Raises UserError where the library can't be searched or nobody is left; Cancelled.
+        """
         with open_library(self.library, load_site_key(self.key) if self.key is not None else None) as library:
             refuse_other_posteriors(library, self.request.bundle, encoded.provenance)
-            neighbours = find_neighbours(
+            return find_neighbours(
                 library,
                 self._query(encoded),
                 self.options.count,
@@ -94,18 +111,22 @@ class RankingJob:
                 progress=progress,
                 cancel=cancel,
             )
-        table = self._write(neighbours, encoded)
-        notices += [*neighbours.notices, *filter(None, [neighbours.unequal_fractions])]
+
+    def write(self, encoded: EncodedVolume, neighbours: Neighbours) -> RankedPatients:
+        """Add the table beside the input. Raises UserError, with the scene as it was, where the input is no longer what
+        it was."""
+        self.input.check()
+        table = self._add_table(encoded, neighbours)
+        notices = [*self.notices, *encoded.notices, *neighbours.notices, *filter(None, [neighbours.unequal_fractions])]
         return RankedPatients(table, neighbours, self.input, self.volume, self.library, tuple(dict.fromkeys(notices)))
 
     def _query(self, encoded: EncodedVolume) -> Query:
         posteriors = Posteriors(encoded.mean, encoded.log_variance)
         stack = SliceStack(posteriors, encoded.positions_mm, encoded.position_origin)
         structures = structure_facts(self.volume, target_of(self.volume))
-        patient_id = hierarchy.patient_id(self.input.node)
-        return Query(stack, encoded.slice_positions_mm, plan_geometry_of(structures), patient_id)
+        return Query(stack, encoded.slice_positions_mm, plan_geometry_of(structures), self.patient_id)
 
-    def _write(self, neighbours: Neighbours, encoded: EncodedVolume) -> slicer.vtkMRMLTableNode:
+    def _add_table(self, encoded: EncodedVolume, neighbours: Neighbours) -> slicer.vtkMRMLTableNode:
         source = self.input.volume.source
         with all_or_none(self.input.scene) as additions:
             table = additions.node("vtkMRMLTableNode", f"{source.name} {RANKING}")
@@ -144,7 +165,14 @@ def prepare_ranking(
     named, notices = standardised(seen)
     request = EncodeRequest(bundle, seen if manifest.preprocessing.structures else volume, hardware or Hardware())
     return RankingJob(
-        request, InputNode.of(node, volume), named, library, key, options or RankingOptions(), tuple(notices)
+        request=request,
+        input=InputNode.of(node, volume),
+        volume=named,
+        patient_id=hierarchy.patient_id(node),
+        library=library,
+        key=key,
+        options=options or RankingOptions(),
+        notices=tuple(notices),
     )
 
 

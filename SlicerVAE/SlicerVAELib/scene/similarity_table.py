@@ -54,12 +54,13 @@ def _dose_columns(plans: Sequence[PlanFacts | None]) -> list[Column]:
     by_structure = [{dose.structure: dose for dose in plan.doses} if plan else {} for plan in plans]
     names = dict.fromkeys(name for doses in by_structure for name in doses)
     return [
-        (f"{name} {'D95' if is_target(name) else 'mean'} (Gy)", [_figure(doses.get(name)) for doses in by_structure])
+        (f"{name} {'D95' if is_target(name) else 'mean'} (Gy)", [figure_of(doses.get(name)) for doses in by_structure])
         for name in names
     ]
 
 
-def _figure(dose: DoseFacts | None) -> str:
+def figure_of(dose: DoseFacts | None) -> str:
+    """The figure of a structure's dose that stands in a table, in Gy: D95 of a target, the mean of an organ."""
     if dose is None:
         return ""
     return f"{dose.statistics.d95_gy if is_target(dose.structure) else dose.statistics.mean_gy:.1f}"

@@ -12,6 +12,7 @@ from . import hierarchy
 from .additions import Additions
 from .anomaly_overlay import in_letters
 from .nodes import VolumeNode
+from .plot_views import show_plot
 from .provenance import read_attributes, write_attributes
 
 TABLE_ROLE, CHART_ROLE = "SlicerVAE.sliceScores", "SlicerVAE.sliceChart"
@@ -56,14 +57,10 @@ def add_slice_chart(anomaly: VolumeNode, result: Reconstruction) -> slicer.vtkMR
 
 def show_chart(anomaly: VolumeNode) -> bool:
     """Show the chart of a map beside the slice views; False where it has none."""
-    chart, scene = anomaly.GetNodeReference(CHART_ROLE), anomaly.GetScene()
+    chart = anomaly.GetNodeReference(CHART_ROLE)
     if chart is None:
         return False
-    layout = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
-    if layout is not None:
-        layout.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView)
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLPlotViewNode")):
-        scene.GetNthNodeByClass(index, "vtkMRMLPlotViewNode").SetPlotChartNodeID(chart.GetID())
+    show_plot(chart)
     return True
 
 

@@ -9,6 +9,7 @@ from ..core.errors import UserError
 from ..core.modality import infer_modality
 from ..core.volume import Geometry, Modality, Source, Volume
 from . import hierarchy
+from .dicom_files import acquisition_of
 from .provenance import KIND, MAP_KINDS
 
 _MODALITY_OF_DICOM = {
@@ -113,4 +114,5 @@ def _source(node: slicer.vtkMRMLScalarVolumeNode) -> Source:
         series_uid=hierarchy.series_uid(node),
         frame_of_reference_uid=hierarchy.attribute(node, "DICOM.FrameOfReferenceUID"),
         description=hierarchy.attribute(node, "DICOM.SeriesDescription"),
+        acquisition=acquisition_of(node),
     )

@@ -16,6 +16,7 @@ import slicer
 
 MODULE = Path(__file__).resolve().parents[2]
 HAS_TORCH = importlib.util.find_spec("torch") is not None
+HAS_LIBRARY = all(importlib.util.find_spec(name) is not None for name in ("sqlalchemy", "cryptography"))
 LONG = 900  # slices: seconds of work, so that there is something to cancel
 
 MAKE_BUNDLE = """
@@ -39,6 +40,20 @@ def process_events_until(condition, limit_s: float = 60.0) -> bool:
 def add_thorax(slices: int = 8):
     array = np.random.default_rng(0).integers(-1000, 600, (slices, 48, 48)).astype(np.int16)
     return slicer.util.addVolumeFromArray(array, np.diag([-8.0, -8.0, 5.0, 1.0]), "thorax")
+
+
+def add_patient(patient_id: str, radius: int):
+    """A cylinder of water that belongs to a patient of the subject hierarchy."""
+    rows, columns = np.mgrid[:48, :48] - 24
+    slices = np.where(rows**2 + columns**2 < radius**2, 40, -1000).astype(np.int16)[None].repeat(8, axis=0)
+    node = slicer.util.addVolumeFromArray(slices, np.diag([-8.0, -8.0, 5.0, 1.0]), f"CT of {patient_id}")
+    tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+    patient = tree.CreateSubjectItem(tree.GetSceneItemID(), "somebody")
+    tree.SetItemUID(patient, "DICOM", patient_id)
+    series = tree.CreateItem(tree.CreateStudyItem(patient, "planning"), node)
+    tree.SetItemUID(series, "DICOM", f"1.2.3.{radius}")
+    tree.SetItemAttribute(series, "DICOM.Modality", "CT")
+    return node
 
 
 def volume_names() -> list[str]:
@@ -172,6 +187,40 @@ class SlicerVAESelfTest(unittest.TestCase):
         batch.batchButton.click()
         self.assertIn("1 of 1", self.wait_until_done())
         self.assertTrue((self.folder / "batch" / "thorax" / "result.json").is_file())
+
+    def test_similar_patients_open_without_their_packages(self) -> None:
+        self.ui.similarSection.collapsed = False
+        similar = self.widget.sections["similar"]
+        self.assertFalse(similar.findSimilarButton.enabled)
+        self.assertNotEqual(is_shown(similar.installButton), HAS_LIBRARY)
+
+    @unittest.skipUnless(HAS_TORCH and HAS_LIBRARY, "needs PyTorch, SQLAlchemy and cryptography in Slicer's Python")
+    def test_similar_patients(self) -> None:
+        from SlicerVAELib.panel.sections.similar import SimilarSection
+
+        self.ui.similarSection.collapsed = False
+        similar = self.widget.sections["similar"]
+        # What a person answers to the dialogs.
+        SimilarSection.agrees = lambda *_: True
+        SimilarSection.ask_reason = lambda *_: "self test"
+        (section,) = (each for each in self.widget._panel._sections if isinstance(each, SimilarSection))
+        similar.siteKeyEdit.currentPath = str(self.folder / "keys" / "site.key")
+        self.choose(add_patient("4711", 20))
+        section.presenter.create_library(self.folder / "library.sqlite")
+        self.assertIn("back the key up", self.wait_until_done())
+        self.assertTrue(process_events_until(lambda: similar.addButton.enabled), similar.addButton.toolTip)
+        similar.addButton.click()
+        self.assertIn("Added as P-", self.wait_until_done())
+        self.assertTrue(process_events_until(lambda: "Patients: 1" in similar.libraryNoteLabel.text))
+        self.choose(add_patient("4712", 16))
+        similar.findSimilarButton.click()
+        self.assertIn("Found 1 patient", self.wait_until_done())
+        self.assertEqual(similar.patientTable.rowCount, 1)
+        self.assertTrue(similar.patientTable.item(0, 0).text().startswith("P-"))
+        similar.patientTable.setCurrentCell(0, 0)
+        similar.revealButton.click()
+        self.assertIn("log", self.wait_until_done())
+        self.assertIn("4711", similar.identityLabel.text)
 
     @unittest.skipUnless(HAS_TORCH, "needs PyTorch in Slicer's Python")
     def test_cancel(self) -> None:

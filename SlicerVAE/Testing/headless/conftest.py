@@ -52,6 +52,27 @@ def add_volume(scene) -> Callable:
 
 
 @pytest.fixture
+def views(scene):
+    """The nodes of two slice views, as the application makes them."""
+    import slicer
+    import slicer.util
+
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
+    for name in ("Red", "Yellow"):
+        for kind in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
+            node = scene.CreateNodeByClass(kind)
+            node.UnRegister(None)
+            node.SetLayoutName(name)
+            node.SetSingletonTag(name)
+            scene.AddNode(node)
+    for node, orientation in zip(slicer.util.getNodesByClass("vtkMRMLSliceNode"), ("Axial", "Sagittal"), strict=True):
+        node.SetOrientation(orientation)
+    layout = scene.AddNewNodeByClass("vtkMRMLLayoutNode")
+    layout.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
+
+
+@pytest.fixture
 def chest_ct(scene, shared_data):
     """A real CT of the chest, 122 × 101 × 112 voxels of 3 mm, read by Slicer's own reader."""
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "chest")

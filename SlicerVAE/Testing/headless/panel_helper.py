@@ -10,7 +10,7 @@ from typing import Any, get_origin, get_type_hints
 
 from SlicerVAELib.core.errors import Cancelled, UserError
 from SlicerVAELib.core.progress import Cancel
-from SlicerVAELib.panel.ports import InfoRequest
+from SlicerVAELib.panel.ports import Aside, InfoRequest
 from SlicerVAELib.panel.section import Panel
 from SlicerVAELib.worker.questions import question_of
 
@@ -36,7 +36,8 @@ class Parameters:
 def _default(kind: Any) -> Any:
     if kind is Path:
         return Path()
-    return {} if get_origin(kind) is dict else None
+    origin = get_origin(kind)
+    return origin() if origin in (dict, list) else None
 
 
 @contextlib.contextmanager
@@ -72,6 +73,8 @@ class BlockingRunner:
     def _answer(self, request: Any, listener: Any) -> Any:
         if isinstance(request, InfoRequest):
             return self._engine.info()
+        if isinstance(request, Aside):
+            return request.work(listener.progressed, self._cancel)
         return question_of(request).answered_by(self._engine)(request, listener.progressed, self._cancel)
 
     def cancel(self) -> None:
@@ -120,15 +123,14 @@ class Window:
 
     def __init__(self) -> None:
         self.drawn: list[Any] = []
-        self.fits = 0
         self.meanwhile: Callable[[Any], None] = lambda state: None
 
     def draw(self, state: Any) -> None:
         self.drawn.append(state)
         self.meanwhile(state)
 
-    def fit_slices(self) -> None:
-        self.fits += 1
+    def once_laid_out(self, act: Callable[[], None]) -> None:
+        act()
 
     @property
     def now(self) -> Any:

@@ -6,10 +6,12 @@ Also PythonQt's way of talking to a QProcess, so that the panel's process code r
 import os
 import types
 from pathlib import Path
+from typing import ClassVar
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtCore import QEvent, QFile, QObject, QProcess, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QByteArray, QEvent, QFile, QObject, QProcess, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QBrush, QColor, QIcon, QPixmap
 from PySide6.QtUiTools import QUiLoader
 from PySide6.QtWidgets import (
     QApplication,
@@ -17,6 +19,7 @@ from PySide6.QtWidgets import (
     QDoubleSpinBox,
     QGroupBox,
     QHBoxLayout,
+    QListWidgetItem,
     QSlider,
     QTableWidgetItem,
     QToolButton,
@@ -38,6 +41,9 @@ class qMRMLNodeComboBox(QComboBox):  # noqa: N801
     @Slot("vtkMRMLScene*")
     def setMRMLScene(self, scene) -> None:  # noqa: N802
         pass
+
+    def addAttribute(self, node_type: str, name: str, value: str) -> None:  # noqa: N802
+        self.offered = (node_type, name, value)
 
 
 class ctkCollapsibleButton(QGroupBox):  # noqa: N801
@@ -186,6 +192,36 @@ class _Flags:
     """PythonQt's enums sit on the class itself."""
 
     ItemIsEnabled, ItemIsSelectable = Qt.ItemFlag.ItemIsEnabled, Qt.ItemFlag.ItemIsSelectable
+    ItemIsUserCheckable = Qt.ItemFlag.ItemIsUserCheckable
+    Checked, Unchecked = Qt.CheckState.Checked, Qt.CheckState.Unchecked
+
+
+class _Settings:
+    """The application's settings, kept for as long as the test lives."""
+
+    values: ClassVar[dict[str, str]] = {}
+
+    def value(self, key: str) -> str | None:
+        return self.values.get(key)
+
+    def setValue(self, key: str, value: str) -> None:  # noqa: N802
+        self.values[key] = value
+
+
+class _Dialogs:
+    """What a person answers to the dialogs; PythonQt gives a text where PySide6 gives a pair."""
+
+    text, file = "", ""
+
+    @classmethod
+    def getText(cls, parent, title: str, label: str) -> str:  # noqa: N802
+        return cls.text
+
+    @classmethod
+    def getOpenFileName(cls, parent, title: str, folder: str, filters: str) -> str:  # noqa: N802
+        return cls.file
+
+    getSaveFileName = getOpenFileName  # noqa: N815
 
 
 class _ComboBox(QComboBox):
@@ -207,5 +243,9 @@ def pythonqt() -> types.ModuleType:
     application()
     module = types.ModuleType("qt")
     module.QProcess, module.QTimer, module.Qt = _Process, _Timer, _Flags
-    module.QTableWidgetItem, module.QComboBox = QTableWidgetItem, _ComboBox
+    module.QTableWidgetItem, module.QComboBox, module.QListWidgetItem = QTableWidgetItem, _ComboBox, QListWidgetItem
+    module.QPixmap, module.QIcon, module.QByteArray = QPixmap, QIcon, QByteArray
+    module.QBrush, module.QColor = QBrush, QColor
+    module.QSettings = type("QSettings", (_Settings,), {"values": {}})
+    module.QInputDialog = module.QFileDialog = type("Dialogs", (_Dialogs,), {})
     return module

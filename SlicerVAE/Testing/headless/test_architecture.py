@@ -29,6 +29,7 @@ STARTS_THE_DEMO = "slicervae.commands.demo"
 CORE_MAY_USE = {"numpy", "torch", "safetensors"}
 # Slicer's own process takes these of the core, and all of these rooms but for the worker's other side.
 TORCH_FREE_CORE = (
+    "acquisition",
     "body_position",
     "bundle_parts",
     "contours",
@@ -40,12 +41,14 @@ TORCH_FREE_CORE = (
     "engine",
     "equivalent_dose",
     "errors",
+    "free_memory",
     "kl_bound",
     "kl_search",
     "latent",
     "latent_facts",
     "manifest",
     "map_regions",
+    "metal",
     "modality",
     "patient_similarity",
     "patient_stacks",

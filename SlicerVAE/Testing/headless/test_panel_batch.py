@@ -2,16 +2,22 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from SlicerVAELib.core.bundle import write_bundle
+from SlicerVAELib.core.manifest import NetworkDescription
+from SlicerVAELib.core.networks import build
+from SlicerVAELib.core.preprocessing import HounsfieldWindow, Preprocessing
 from SlicerVAELib.core.volume import Geometry
 from SlicerVAELib.io.write import write_volume
 from SlicerVAELib.panel.offers import BatchSource
 from SlicerVAELib.panel.presenters.batch import BatchPresenter
 from Testing.headless.panel_helper import BlockingRunner, LateRunner, Parameters, Window, make_panel
+from Testing.headless.tiny_bundle import PREVIEW_PNG, tiny_manifest
 
 GEOMETRY = Geometry((2, 30, 40), np.diag([-8.0, -8.0, 5.0, 1.0]))
 
@@ -92,8 +98,10 @@ def test_one_that_fails_does_not_stop_the_others(start, folder, tmp_path):
 
 def test_volumes_of_the_scene_without_what_was_made_of_them(start, add_volume, tmp_path):
     rng = np.random.default_rng(0)
-    for name in ("thorax", "thorax", "made"):
+    for name in ("thorax", "thorax", "dose", "made"):
         node = add_volume(rng.integers(-1000, 600, GEOMETRY.shape).astype(np.int16), GEOMETRY.ijk_to_ras, name)
+        if name == "dose":
+            node.SetAttribute("DicomRtImport.DoseVolume", "1")
     node.SetAttribute("SlicerVAE.Kind", "reconstruction")
     panel, presenter, _ = start(batchSource=BatchSource.SCENE, batchWithWarnings=True)
     presenter.run()
@@ -124,3 +132,22 @@ def test_what_is_missing_is_said(start, tmp_path):
     presenter.run()
     assert panel.runs.status.is_error and "holds no CT" in panel.runs.status.text
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "preprocessing", "option"),
+    [
+        ({"structures": 1, "filters": 1}, {"structures": ("Heart",)}, "Heart.*--structures"),
+        ({"channels": 2, "filters": 1, "latent": 2}, {"channels": ("CT", "PET")}, "PET.*--channel"),
+    ],
+)
+def test_what_a_batch_can_not_give_is_refused_before_anything_runs(start, tmp_path, settings, preprocessing, option):
+    made = Preprocessing(HounsfieldWindow(), 64, 6.0, **preprocessing)
+    family = "conv_pool_structures" if "structures" in settings else "conv_pool_vae"
+    network = NetworkDescription(family, {"size": 64, **settings})
+    manifest = tiny_manifest(network=network, preprocessing=made)
+    write_bundle(tmp_path / "needy", manifest, build(family, network.settings), card="# Small\n", preview=PREVIEW_PNG)
+    runner = LateRunner(None)
+    _, presenter, window = start(runner, modelPath=tmp_path / "needy")
+    presenter.run()
+    assert re.search(option, window.now.hint) and runner.requests == [] and not (tmp_path / "out").exists()

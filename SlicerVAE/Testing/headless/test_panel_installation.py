@@ -7,6 +7,7 @@ application, are played.
 import hashlib
 import subprocess
 import sys
+import tomllib
 import types
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import slicer.util
 
 from SlicerVAELib.core.errors import Cancelled, UserError
 from SlicerVAELib.panel import installation
-from SlicerVAELib.panel.installation import SlicerPackages
+from SlicerVAELib.panel.installation import LIBRARY, LIBRARY_SERVER, PipPackages, SlicerPackages
 from SlicerVAELib.panel.interpreter import SETTING, worker_python
 
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "Resources" / "requirements.txt"
@@ -68,6 +69,23 @@ def test_missing_torch_is_named_as_people_know_it(without_torch):
 def test_another_python_is_its_owners_business(without_torch, settings):
     settings[SETTING] = sys.executable
     assert SlicerPackages(REQUIREMENTS).missing() == ()
+
+
+def test_what_the_library_needs_is_in_slicers_own_python(without_torch, settings, tmp_path):
+    settings[SETTING] = sys.executable  # where the model computes makes no difference to the library
+    assert PipPackages(LIBRARY, LIBRARY_SERVER).missing() == ()
+    absent = tmp_path / "requirements.txt"
+    absent.write_text("no-such-package-at-all>=1\n")
+    assert PipPackages(LIBRARY, absent).missing() == ("no-such-package-at-all",)
+
+
+def test_the_lists_are_what_the_distribution_asks_for():
+    extras = tomllib.loads((REQUIREMENTS.parents[2] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    in_file, on_server = (
+        [line for line in path.read_text().splitlines() if line[0] != "#"] for path in (LIBRARY, LIBRARY_SERVER)
+    )
+    assert in_file == extras["library"] and on_server
+    assert set(in_file) | set(on_server) <= set(extras["library-server"])
 
 
 def test_without_the_pytorch_extension(without_torch):

@@ -23,6 +23,7 @@ from SlicerVAELib.panel.presenters.reconstruct import ReconstructPresenter
 from SlicerVAELib.panel.readiness import confirm_structures, override, warnings_of, what_a_run_lacks
 from SlicerVAELib.panel.state import RunState
 from SlicerVAELib.panel.strip import strip_state
+from SlicerVAELib.scene import slice_views
 from SlicerVAELib.scene.provenance import provenance_of
 from SlicerVAELib.scene.segmentations import masks_from_node
 from SlicerVAELib.scene.volumes import volume_from_node
@@ -36,24 +37,6 @@ def ct(add_volume):
     node = add_volume(array, np.diag([-8.0, -8.0, 5.0, 1.0]), "thorax")
     node.CreateDefaultDisplayNodes()
     return node
-
-
-@pytest.fixture
-def views(scene):
-    """The nodes of two slice views, as the application makes them."""
-    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
-    for name in ("Red", "Yellow"):
-        for kind in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
-            node = scene.CreateNodeByClass(kind)
-            node.UnRegister(None)
-            node.SetLayoutName(name)
-            node.SetSingletonTag(name)
-            scene.AddNode(node)
-    for node, orientation in zip(slicer.util.getNodesByClass("vtkMRMLSliceNode"), ("Axial", "Sagittal"), strict=True):
-        node.SetOrientation(orientation)
-    layout = scene.AddNewNodeByClass("vtkMRMLLayoutNode")
-    layout.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-    scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
 
 
 @pytest.fixture
@@ -128,9 +111,10 @@ class TestModel:
 
     def test_free_memory_is_asked_for_when_pressed(self, panel, runner):
         presenter, window = opened(panel, ModelPresenter)
-        assert window.now.memory == "" and runner.requests == []
+        assert window.now.memory.startswith("Processor: ") and runner.requests == []
         presenter.ask_memory()
-        assert window.now.memory.startswith("cpu") and "PyTorch" in window.now.memory
+        *_, processor, torch = window.now.memory.splitlines()
+        assert processor.startswith("Processor: ") and processor.endswith(" GB free") and "PyTorch" in torch
 
     def test_nothing_is_installed_unless_pressed(self, engine, ct, ct_bundle, tmp_path):
         packages = Packages(["PyTorch", "safetensors"])
@@ -166,6 +150,7 @@ class TestChecks:
         presenter.reconstruct()
         told = provenance_of(panel.parameters.reconstructionVolume)
         assert told.parameters[OVERRIDDEN] and told.warnings
+        assert "does not say what it is" not in panel.runs.status.text  # it stands above, and was read
 
     def test_another_input_needs_another_yes(self, panel, add_volume):
         assert what_a_run_lacks(panel) == ""
@@ -318,8 +303,9 @@ class TestReconstruct:
         assert {composite.GetForegroundOpacity() for composite in composites(scene)} == {0.5}
 
     def test_side_by_side_in_linked_views(self, panel, scene, views, ct):
-        presenter, window = opened(panel, ReconstructPresenter)
+        presenter, _ = opened(panel, ReconstructPresenter)
         presenter.reconstruct()
+        slice_views.red_view(scene).SetSliceOffset(21.0)
         presenter.side_by_side()
         shown = {composite.GetLayoutName(): composite for composite in composites(scene)}
         assert shown["Red"].GetBackgroundVolumeID() == ct.GetID()
@@ -330,7 +316,9 @@ class TestReconstruct:
         layout = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
         assert layout.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView
         slices = {node.GetLayoutName(): node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")}
-        assert {node.GetOrientation() for node in slices.values()} == {"Axial"} and window.fits == 1
+        assert {node.GetOrientation() for node in slices.values()} == {"Axial"}
+        assert slices["Red"].GetSliceOffset() == slices["Yellow"].GetSliceOffset() == 21.0
+        assert slices["Red"].GetFieldOfView()[0] == pytest.approx(320)  # 40 pixels of 8 mm
         presenter.blend()  # which ends it
         assert slices["Yellow"].GetOrientation() == "Sagittal"
         assert layout.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
@@ -380,6 +368,38 @@ class TestReconstruct:
         assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeNode") == 0 and panel.runs.state is RunState.IDLE
         panel.show(Parameters(modelPath=ct_bundle))
         assert what_a_run_lacks(panel) == "Choose an input volume."
+
+    def test_another_parameter_node_keeps_its_own_choices(self, engine, ct, ct_bundle, views, add_volume):
+        """Two nodes in one scene, or a scene that was loaded meanwhile: the result belongs to the one that asked."""
+        late = LateRunner(engine)
+        first = Parameters(modelPath=ct_bundle, inputVolume=ct)
+        panel = make_panel(late, first)
+        override(panel, True)
+        _, window = opened(panel, ReconstructPresenter)
+        anomalies, found = opened(panel, AnomaliesPresenter)
+        anomalies.find()
+        other = add_volume(slicer.util.arrayFromVolume(ct), np.diag([-8.0, -8.0, 5.0, 1.0]), "other")
+        second = Parameters(modelPath=ct_bundle, inputVolume=other)
+        panel.show(second)
+        late.answer()
+        assert first.anomalyVolume.GetName() == "thorax anomaly" and second.anomalyVolume is None
+        assert panel.is_idle and not found.now.has_map and not window.now.has_reconstruction
+        panel.show(first)
+        assert found.now.has_map
+
+    def test_a_panel_that_was_reloaded_goes_on_with_the_same_scene(self, engine, ct, ct_bundle, scene):
+        """Reloading closes the panel in the middle of a run; the answer of the old worker goes nowhere."""
+        late, parameters = LateRunner(engine), Parameters(modelPath=ct_bundle, inputVolume=ct)
+        old = make_panel(late, parameters)
+        override(old, True)
+        presenter, _ = opened(old, ReconstructPresenter)
+        presenter.reconstruct()
+        old.close()
+        late.answer()
+        assert late.closed and volumes(scene) == ["thorax"]
+        presenter, _ = opened(make_panel(BlockingRunner(engine), parameters), ReconstructPresenter)
+        presenter.reconstruct()
+        assert volumes(scene) == ["thorax", "thorax reconstruction", "thorax residual"]
 
     def test_input_deleted_during_a_run(self, engine, ct, ct_bundle, scene):
         late = LateRunner(engine)
@@ -469,6 +489,14 @@ class TestAnomalies:
         panel.parameters.anomalyMethod = AnomalyMethod.STRUCTURAL_RESIDUAL
         presenter.find()
         assert provenance_of(panel.parameters.anomalyVolume).parameters["anomaly method"] == "structural-residual"
+
+    @pytest.mark.parametrize(("only", "depth_mm"), [(True, 0.0), (False, None)])
+    def test_the_couch_is_left_out_unless_wanted(self, panel, views, runner, only, depth_mm):
+        presenter, _ = opened(panel, AnomaliesPresenter)
+        panel.parameters.bodyOnly = only
+        presenter.find()
+        assert runner.requests[-1].anomaly.body_erosion_mm == depth_mm
+        assert panel.runs.status.text.startswith("Done in")
 
     def test_a_method_that_the_model_has_not_is_said(self, panel, views, scene):
         presenter, _ = opened(panel, AnomaliesPresenter)

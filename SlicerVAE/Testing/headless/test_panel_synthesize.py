@@ -101,20 +101,32 @@ def test_nothing_is_explored_before_the_person_begins(section):
 def test_the_explorer_begins_in_the_middle_of_the_prior_and_says_what_it_does_not_know(section):
     section.presenter.reset()
     assert [slider.value for slider in section.explorer.sliders] == [0.0] * 8
-    assert section.explorer.sliders[0].name == "latent 0" and section.explorer.note == UNDESCRIBED
+    assert section.explorer.sliders[0].name == "Latent 0" and section.explorer.note == UNDESCRIBED
     (node,) = section.window.pictures
     assert "synthetic" in node.GetName() and node.GetAttribute(SYNTHETIC) == "1"
+    bounds = [0.0] * 6
+    node.GetRASBounds(bounds)
+    assert bounds[4] > 2000.0, "a patient's structures could be drawn over it"
 
 
 def test_sliders_are_the_latents_that_change_most_with_their_names(scene, engine, make_bundle):
     bundle = make_bundle("described")
     manifest = read_manifest(bundle)
-    latents = tuple(LatentFact(index, 1.0, 1.0, 9.0 - index, {}, f"fact {index}") for index in (5, 2))
-    facts = LatentFacts(weights_checksum(manifest), 2, 40, "HU", 2, latents)
-    write_latent_facts(bundle, manifest, facts, np.zeros((2, 4, 4), np.float32))
+    told = {5: {"chest_depth_mm": -0.8, "age": 0.4}, 2: {"chest_depth_mm": 0.6}, 7: {"age": 0.4}}
+    latents = tuple(LatentFact(index, 1.0, 1.0, 9.0 - index, found, f"latent {index}") for index, found in told.items())
+    facts = LatentFacts(weights_checksum(manifest), 2, 40, "HU", 3, latents)
+    write_latent_facts(bundle, manifest, facts, np.zeros((3, 4, 4), np.float32))
     section = Opened(BlockingRunner(engine), bundle)
     section.presenter.reset()
-    assert [slider.name for slider in section.explorer.sliders] == ["fact 5", "fact 2"]
+    assert [slider.name for slider in section.explorer.sliders] == [
+        "Chest depth mm",
+        "Chest depth mm (2)",
+        "Latent 7",
+    ]
+    assert section.explorer.sliders[0].tip == (
+        "Latent 5, in standard deviations of the prior. From −1 to +1 the picture changes by 4 HU on average. "
+        "It goes together with chest depth mm (r = -0.80) and age (r = 0.40)."
+    )
     section.presenter.move(0, 2.0)
     moved = section.runner.requests[-1].latents[0]
     assert moved.reshape(-1)[5] == 2.0 and np.count_nonzero(moved) == 1

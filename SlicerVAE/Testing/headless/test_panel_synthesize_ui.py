@@ -52,7 +52,7 @@ def test_sliders_appear_with_the_exploration_and_move_the_picture(open_section):
     assert ui.latentSlider0.isHidden() and ui.resetButton.text() == "Start"
     ui.resetButton.click()
     assert not any(getattr(ui, f"latentSlider{number}").isHidden() for number in range(MOST))
-    assert ui.latentLabel3.text() == "latent 3" and ui.resetButton.text() == "Reset"
+    assert ui.latentLabel3.text() == "Latent 3" and ui.resetButton.text() == "Reset"
     asked = len(panel.runs._runner.requests)
     ui.latentSlider3.setValue(1.5)
     (request,) = panel.runs._runner.requests[asked:]

@@ -25,15 +25,17 @@ from Testing.headless.panel_helper import LateRunner, Packages, Parameters, make
 
 MODULE = Path(__file__).resolve().parents[2]
 FILES = sorted(path.name for path in (MODULE / "Resources" / "UI").glob("*.ui"))
-# Fields that no widget is bound to by its SlicerParameterName: paths have a connector of their own, and what the person
-# agreed to is kept in words.
+# Fields that no widget is bound to by its SlicerParameterName: paths have a connector of their own, what the person
+# agreed to is kept in words, and lists that depend on the library are filled by the section.
 NOT_BOUND = {
     "modelPath",
     "batchFolder",
     "batchOutput",
+    "siteKeyPath",
     "structureChoices",
     "confirmedStructures",
     "overriddenWarnings",
+    *("libraryAddress", "filterSite", "filterLaterality", "filterTechnique", "filterStructures", "plottedStructure"),
 }
 
 
@@ -99,6 +101,14 @@ class TestFiles:
         declared = {each.findtext("class") for each in tree.iter("customwidget")}
         used = {each.get("class") for each in widgets_of(file).values()}
         assert {name for name in used if not name.startswith("Q")} <= declared
+
+    @pytest.mark.parametrize("file", FILES)
+    def test_no_list_makes_the_panel_as_wide_as_its_longest_entry(self, file):
+        for name, each in widgets_of(file).items():
+            if each.get("class") in ("QComboBox", "qMRMLNodeComboBox"):
+                adjusts = each.findtext("property[@name='sizeAdjustPolicy']/enum", "").endswith("LengthWithIcon")
+                policy = each.find("property[@name='sizePolicy']/sizepolicy")
+                assert adjusts or (policy is not None and policy.get("hsizetype") == "Ignored"), name
 
     def test_every_parameter_has_its_widget(self):
         assert bound_fields() == parameter_fields() - NOT_BOUND
@@ -253,7 +263,7 @@ class TestAnomalies:
         table = panel.roots["anomalies"].findChild(QTableWidget, "regionTable")
         cells = [table.item(0, column).text() for column in range(table.columnCount())]
         assert cells == ["8.0", "4.0", "1.50", "34, -12, 120", "34 mm left, 12 mm anterior, 120 mm superior"]
-        assert ui.alarmLevelSlider.property("suffix") == " healthy z-score"
+        assert ui.alarmLevelSlider.property("suffix") == " z"
         jumped = []
         view.presenter.jump_to = jumped.append
         table.cellClicked.emit(1, 0)

@@ -12,12 +12,16 @@ import pytest
 from SlicerVAELib.core.engine import Hardware, ReconstructRequest, SynthesizeRequest
 from SlicerVAELib.core.errors import Cancelled, UserError
 from SlicerVAELib.core.volume import Geometry, Modality, Source, Volume
+from SlicerVAELib.panel.offers import Device
+from SlicerVAELib.panel.presenters.reconstruct import ReconstructPresenter
+from SlicerVAELib.panel.readiness import override
 
 pytest.importorskip("PySide6", reason="the event loop needs the package PySide6-Essentials")
 
 from PySide6.QtCore import QEventLoop, QTimer
 
 from Testing.headless import qt_stand_in
+from Testing.headless.panel_helper import Parameters, Window, make_panel
 
 CPU = Hardware("cpu")
 
@@ -172,6 +176,46 @@ def test_death_is_one_sentence_and_the_next_request_starts_a_new_one(runner, ct_
     answer = listener.wait()
     assert isinstance(answer, UserError) and "memory ran out" in str(answer)
     assert ask(runner, SynthesizeRequest(ct_bundle, 1, hardware=CPU)).images.shape == (1, 64, 64)
+
+
+class TestThroughThePanel:
+    """A press on Reconstruct, the real worker behind it, and what the person sees of its end."""
+
+    @pytest.fixture
+    def pressed(self, runner, scene, add_volume, ct_bundle):
+        """A long run that has begun to compute, and the names of the scene's nodes before it."""
+        node = add_volume(thorax(900).array, np.diag([-8.0, -8.0, 5.0, 1.0]), "thorax")
+        panel = make_panel(runner, Parameters(modelPath=ct_bundle, inputVolume=node, device=Device.CPU))
+        override(panel, True)
+        presenter = ReconstructPresenter(Window(), panel)
+        panel.open(presenter)
+        before = names_in(scene)
+        presenter.reconstruct()
+        assert wait_for(lambda: (panel.runs.fraction or 0.0) > 0.15, 30)
+        return panel, presenter, before
+
+    def test_cancel_is_over_within_a_second(self, pressed, scene):
+        panel, _, before = pressed
+        began = time.monotonic()
+        panel.runs.cancel()
+        assert wait_for(lambda: panel.is_idle)
+        assert time.monotonic() - began < 1.0
+        assert panel.runs.status.text == "Cancelled; nothing was changed." and names_in(scene) == before
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+    def test_death_leaves_one_sentence_and_the_scene_as_it_was(self, pressed, runner, scene):
+        panel, presenter, before = pressed
+        os.kill(runner.process_id, signal.SIGKILL)
+        assert wait_for(lambda: panel.is_idle)
+        assert panel.runs.status.is_error and panel.runs.status.text.count(". ") == 0
+        assert names_in(scene) == before
+        panel.parameters.lastSlice = 4
+        presenter.reconstruct()
+        assert wait_for(lambda: panel.is_idle, 30) and panel.runs.status.text.startswith("Done in")
+
+
+def names_in(scene) -> list[str]:
+    return [scene.GetNthNode(number).GetName() for number in range(scene.GetNumberOfNodes())]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for PythonSlicer")

@@ -13,6 +13,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from SlicerVAELib.core.calibration import CalibratedMap, Calibration, MethodCalibration, write_calibration
 from SlicerVAELib.core.healthy import PLACES, HealthyDistribution
+from SlicerVAELib.core.healthy_scales import HealthyScales
 from SlicerVAELib.scene.logic import SceneLogic
 from SlicerVAELib.scene.provenance import ANOMALY_UNIT, PATIENT_P_VALUE
 
@@ -30,7 +31,7 @@ def calibrated(narrow, tmp_path):
         np.empty(0, np.float32), np.zeros((PLACES, 1), np.float32), np.ones((PLACES, 1), np.float32)
     )
     record = CalibratedMap("signed-residual", 2.0, ("anomaly",), 20, tuple(float(n) for n in range(19)))
-    made = Calibration((MethodCalibration(record, {"anomaly": healthy}),), 0.05)
+    made = Calibration((MethodCalibration(record, {"anomaly": HealthyScales((healthy,))}),), 0.05)
     write_calibration(bundle, made, "2026-01-01T00:00:00+00:00", "SlicerVAE")
     return bundle
 

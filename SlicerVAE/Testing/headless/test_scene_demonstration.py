@@ -94,7 +94,7 @@ def test_the_model_refuses_patients_until_it_is_overridden_which_it_tells(engine
     assert "override" in told.parameters and "mean nothing" in json.dumps(told.warnings)
 
 
-def test_the_panel_shows_everything_at_once_without_any_package(scene):
+def test_the_panel_shows_everything_at_once_without_any_package(scene, views):
     parameters = Parameters()
     panel = make_panel(BlockingRunner(None), parameters, Packages(("PyTorch",)))
     show_demonstration_patient(panel)

@@ -9,9 +9,11 @@ import slicer
 import vtk
 
 from slicervae.phantom import write_cohort
+from SlicerVAELib.core.acquisition import Acquisition
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.io.read import read_volume
 from SlicerVAELib.scene.logic import SceneLogic
+from SlicerVAELib.scene.volumes import volume_from_node
 
 pytest.importorskip("highdicom")
 
@@ -40,6 +42,20 @@ def loaded(scene, add_volume, series):
     return node
 
 
+def test_the_header_tells_how_an_input_was_acquired(loaded, series, monkeypatch):
+    """As Slicer's database gives the values of elements: as text, empty for one that is not there."""
+    told = {"0018,0060": "120", "0018,0010": "Iohexol"}
+    database = types.SimpleNamespace(
+        fileForInstance=lambda _: str(next(series.iterdir())), instanceValue=lambda _, tag: told.get(tag, "")
+    )
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    assert volume_from_node(loaded).source.acquisition == Acquisition(120.0, True)
+    told.clear()
+    assert volume_from_node(loaded).source.acquisition == Acquisition(None, False)
+    database.fileForInstance = lambda _: ""  # a scene from another computer
+    assert volume_from_node(loaded).source.acquisition == Acquisition()
+
+
 @pytest.fixture
 def logic(scene, engine):
     return SceneLogic(engine)
@@ -49,7 +65,12 @@ def logic(scene, engine):
 def database(monkeypatch, series):
     """Slicer's DICOM database, which the headless core does not have: it tells the file of an instance."""
     files = {pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID: str(path) for path in series.iterdir()}
-    monkeypatch.setattr(slicer, "dicomDatabase", types.SimpleNamespace(fileForInstance=files.get), raising=False)
+    monkeypatch.setattr(
+        slicer,
+        "dicomDatabase",
+        types.SimpleNamespace(fileForInstance=files.get, instanceValue=lambda *_: ""),
+        raising=False,
+    )
 
 
 def test_outputs_refer_to_the_series_of_their_input(logic, loaded, series, ct_bundle, tmp_path):

@@ -15,25 +15,24 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from slicervae.phantom import write_cohort
-from SlicerVAELib.core.bundle import load_network
-from SlicerVAELib.core.engine import EncodedVolume, EncodeRequest
+from SlicerVAELib.core.engine import EncodedVolume
 from SlicerVAELib.core.equivalent_dose import eqd2
 from SlicerVAELib.core.errors import Cancelled, UserError
-from SlicerVAELib.core.manifest import read_manifest
 from SlicerVAELib.core.progress import Cancel
 from SlicerVAELib.core.volume import Modality
 from SlicerVAELib.io.read import read_volume
 from SlicerVAELib.io.rtdose import read_doses
-from SlicerVAELib.library.access import create_library, create_site_key, load_site_key, open_library
-from SlicerVAELib.library.records import BundleIdentity, PlanFacts
+from SlicerVAELib.library.access import load_site_key, open_library
+from SlicerVAELib.library.records import PlanFacts
 from SlicerVAELib.library.selection import Selection
-from SlicerVAELib.scene.dvh_plots import THICK, THIN, Fractionation, plot_dvhs
+from SlicerVAELib.scene.dvh_plots import THICK, THIN, Fractionation, doses_of, plot_dvhs
 from SlicerVAELib.scene.library_addition import prepare_addition
 from SlicerVAELib.scene.logic import SceneLogic
 from SlicerVAELib.scene.neighbour_nodes import load_similar_patient
 from SlicerVAELib.scene.segmentations import masks_from_node
 from SlicerVAELib.scene.similar_patients import RankingOptions, prepare_ranking
 from SlicerVAELib.scene.volumes import volume_from_node
+from Testing.headless.hospital import encoded_patients, folder_of, open_hospital
 from Testing.headless.scene_patients import import_patient
 from Testing.headless.tiny_bundle import write_tiny_bundle
 
@@ -58,44 +57,15 @@ def bundle(tmp_path_factory) -> Path:
     return folder
 
 
-def folder_of(archive: Path, number: int) -> Path:
-    return archive / f"PHANTOM-{number:04d}"
-
-
 @pytest.fixture(scope="module")
 def encoded(archive, bundle, engine) -> dict[int, EncodedVolume]:
-    """The engine's answer to each patient's image, which does not depend on the scene."""
-    return {
-        number: engine.encode(EncodeRequest(bundle, read_volume(folder_of(archive, number) / "CT")))
-        for number in range(1, PATIENTS + 1)
-    }
+    return encoded_patients(archive, bundle, engine, PATIENTS)
 
 
 @pytest.fixture(scope="module")
 def whole(archive, bundle, encoded, tmp_path_factory) -> Path:
     """A folder with the site's key and a library that the patients were added to from a scene."""
-    place = tmp_path_factory.mktemp("hospital")
-    slicer.mrmlScene = slicer.vtkMRMLScene()
-    key = create_site_key(place / "keys" / "site.key")
-    identity = BundleIdentity.of(read_manifest(bundle), load_network(bundle).latent)
-    create_library(place / "library.sqlite", key, identity).close()
-    for number in range(1, PATIENTS + 1):
-        patient = import_patient(slicer.mrmlScene, folder_of(archive, number))
-        job = prepare_addition(
-            patient.image,
-            place / "library.sqlite",
-            bundle,
-            segmentation=patient.structures,
-            dose=patient.dose,
-            plan=PLANS[number],
-            key=place / "keys" / "site.key",
-            imagesFrom=folder_of(archive, number) / "CT",
-            bodyPart="CHEST",
-            tags=["trial"],
-        )
-        job.publish(encoded[number])
-    slicer.mrmlScene.Clear(1)
-    return place
+    return open_hospital(tmp_path_factory.mktemp("hospital"), archive, bundle, encoded, PLANS).library.parent
 
 
 @pytest.fixture
@@ -372,7 +342,8 @@ def curve_of(plot, index: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_histograms_of_neighbours_and_of_the_patient(rank, key, patient, library):
-    plot = plot_dvhs(rank(), ["Heart"], dose=patient.dose)
+    ranking = rank()
+    plot = plot_dvhs(ranking, ["Heart"], own=doses_of(ranking, volume_from_node(patient.dose)))
     assert plot.chart.GetNumberOfPlotSeriesNodes() == PATIENTS + 1
     names = [series.GetName() for series in plot.series]
     assert names[-1] == "Heart, planning CT" and names[0] == f"Heart, {pseudonym_of(key, 1)}"
@@ -393,20 +364,22 @@ def test_histograms_of_neighbours_and_of_the_patient(rank, key, patient, library
 
 
 def test_equivalent_doses(rank, key, patient):
-    plot = plot_dvhs(rank(), ["PTV"], dose=patient.dose, equivalent=Fractionation(10.0))
+    ranking = rank()
+    own = doses_of(ranking, volume_from_node(patient.dose))
+    plot = plot_dvhs(ranking, ["PTV"], own=own, equivalent=Fractionation(10.0))
     names = [series.GetName() for series in plot.series]
     assert len(names) == PATIENTS and "planning CT" in plot.notices[0]
     index = names.index(f"PTV, {pseudonym_of(key, 3)}")
     doses, _ = curve_of(plot, index)
     physical, _ = curve_of(plot_dvhs(rank(), ["PTV"]), index)
     assert np.allclose(doses, eqd2(physical, 20, 10.0))
-    assert plot.chart.GetXAxisTitle() == "EQD2 (Gy, α/β = 10 Gy)"
+    assert plot.chart.GetXAxisTitle() == "EQD2 (Gy, alpha/beta = 10 Gy)"
 
 
 def test_histograms_that_nobody_has(rank, scene, patient):
     ranking = rank()
     refuse(scene, "Nobody has a dose in 'Hart'; did you mean 'Heart'", lambda: plot_dvhs(ranking, ["Hart"]))
-    refuse(scene, "is not a dose", lambda: plot_dvhs(ranking, dose=patient.image))
+    refuse(scene, "is not a dose", lambda: doses_of(ranking, volume_from_node(patient.image)))
 
 
 def test_what_the_library_knows_of_an_added_patient(library, key, archive):

@@ -105,7 +105,9 @@ def test_icon_is_there_in_the_catalogues_size():
 
 
 def test_pip_installs_neither_torch_nor_what_slicer_brings():
-    lines = (MODULE / "Resources" / "requirements.txt").read_text().splitlines()
+    lists = sorted((MODULE / "Resources").glob("requirements*.txt"))
+    assert len(lists) == 3
+    lines = [line for file in lists for line in file.read_text().splitlines()]
     names = {re.split(r"[<>=~!;\[ ]", line, maxsplit=1)[0].lower() for line in lines if line and line[0] != "#"}
     assert names and not names & {"torch", "torchvision", "numpy", "scipy", "simpleitk", "pydicom", "requests", "vtk"}
     assert all(">=" in line and "==" not in line for line in lines if line and line[0] != "#")

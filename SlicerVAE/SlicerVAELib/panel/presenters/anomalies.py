@@ -4,9 +4,8 @@ import dataclasses
 import time
 from typing import Protocol
 
-from ...core.engine import AnomalyOptions
 from ...core.errors import UserError
-from ...core.map_regions import MapRegions, Region
+from ...core.map_regions import MOST_REGIONS, MapRegions, Region
 from ...core.positions import in_words
 from ...scene import slice_views
 from ...scene.anomaly_overlay import AnomalyMap
@@ -14,14 +13,16 @@ from ...scene.nodes import VolumeNode
 from ...scene.provenance import ANOMALY, KIND
 from ...scene.region_segments import add_segmentation
 from ...scene.slice_chart import add_slice_chart, show_chart
-from ..maps_run import run_maps
+from ..maps_run import anomaly_options, run_maps
 from ..outcome import done
 from ..readiness import what_a_run_lacks
 from ..runs import Task
 from ..section import Panel
+from ..slice_layout import Layout, show_over
 from ..state import Message
+from ..translation import tr as _
 
-NOT_NORMAL = "That does not mean that the image is normal."
+NOT_NORMAL = _("That does not mean that the image is normal.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class AnomaliesState:
     rows: tuple[RegionRow, ...]
 
 
-class AnomaliesView(Protocol):
+class AnomaliesView(Layout, Protocol):
     """The section's widgets."""
 
     def draw(self, state: AnomaliesState) -> None:
@@ -100,8 +101,8 @@ class AnomaliesPresenter:
         """Show what lies above the alarm level over the input."""
         parameters = self._panel.parameters
         if self._map is not None and parameters.inputVolume is not None:
-            scene = self._map.node.GetScene()
-            slice_views.show_over(scene, parameters.inputVolume, self._map.node, parameters.overlayOpacity)
+            show_over(self._view, parameters.inputVolume, self._map.node, parameters.overlayOpacity)
+            self._map.show_legend()
 
     def segment(self) -> None:
         """Add a segmentation of the regions."""
@@ -109,25 +110,24 @@ class AnomaliesPresenter:
             return
         try:
             node = add_segmentation(self._map, self._found, self._panel.parameters.alarmLevel)
-            self._panel.runs.say(Message(f"Added the segmentation '{node.GetName()}'."))
+            self._panel.runs.say(Message(_("Added the segmentation '{name}'.").format(name=node.GetName())))
         except UserError as error:
             self._panel.runs.say(Message(str(error), is_error=True))
 
     def show_chart(self) -> None:
         """Show how unusual each slice is."""
         if self._map is not None and not show_chart(self._map.node):
-            self._panel.runs.say(Message("There is no chart of this map; find the anomalies again."))
+            self._panel.runs.say(Message(_("There is no chart of this map; find the anomalies again.")))
 
     def _task(self) -> Task:
         began, parameters = time.monotonic(), self._panel.parameters
-        options = AnomalyOptions(method=parameters.anomalyMethod.value, calibrated=parameters.calibrated)
-        run = yield from run_maps(self._panel, {ANOMALY: parameters.anomalyVolume}, options)
+        run = yield from run_maps(self._panel, {ANOMALY: parameters.anomalyVolume}, anomaly_options(parameters))
         nodes = run.job.publish(run.result)
         add_slice_chart(nodes.anomaly, run.result)
         parameters.anomalyVolume = nodes.anomaly
         self._look()
         self.show_overlay()
-        return done(nodes.written, time.monotonic() - began, run.result.notices)
+        return done(nodes.written, time.monotonic() - began, run.news)
 
     def _look(self) -> None:
         parameters = self._panel.parameters
@@ -148,12 +148,18 @@ class AnomaliesPresenter:
             return ""
         level = f"{self._panel.parameters.alarmLevel:g} {self._map.unit}".strip()
         count = len(self._found.regions)
-        if count:
-            sentences = [f"{count} region{'' if count == 1 else 's'} above {level}."]
+        if count >= MOST_REGIONS:
+            sentences = [_("More than {count} regions above {level}; only the highest are listed.")]
+        elif count > 1:
+            sentences = [_("{count} regions above {level}.")]
+        elif count == 1:
+            sentences = [_("1 region above {level}.")]
         else:
-            sentences = [f"No region found above {level}.", NOT_NORMAL]
+            sentences = [_("No region found above {level}."), NOT_NORMAL]
+        sentences = [sentence.format(count=count, level=level) for sentence in sentences]
         if (p_value := self._map.patient_p_value) is not None:
-            sentences.append(f"A healthy patient looks at least as unusual with a probability of {p_value:.2g}.")
+            told = _("A healthy patient looks at least as unusual with a probability of {p:.2g}.").format(p=p_value)
+            sentences.append(told)
         return " ".join(sentences)
 
 

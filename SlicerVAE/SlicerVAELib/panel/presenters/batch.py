@@ -15,13 +15,14 @@ from ...core.manifest import Manifest
 from ..batch_inputs import BatchInput, of_folder, of_scene
 from ..batch_report import DONE, REPORT, BatchRow, write_report
 from ..chosen_model import NO_PATH
-from ..maps_run import overridden
+from ..maps_run import anomaly_options, overridden
 from ..offers import BatchSource
 from ..runs import Step, Task
 from ..section import Panel
 from ..state import Message, RunState
+from ..translation import tr as _
 
-NOTHING_DONE = "Cancelled; nothing was written."
+NOTHING_DONE = _("Cancelled; nothing was written.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +76,13 @@ class BatchPresenter:
             return panel.hint
         made = panel.manifest.preprocessing
         if needs := (*made.channels[1:], *made.structures):
-            return f"This model also needs {listed(needs)}, which a batch can't give it; run the volumes one by one."
+            return _(
+                "This model also needs {names}, which a batch can't give it; run 'slicervae reconstruct' with {option} "
+                "on the command line for each patient."
+            ).format(names=listed(needs), option="--channel" if made.channels[1:] else "--structures")
         if parameters.batchSource is BatchSource.FOLDER and parameters.batchFolder == NO_PATH:
-            return "Choose the folder with the volumes."
-        return "Choose an output folder." if parameters.batchOutput == NO_PATH else ""
+            return _("Choose the folder with the volumes.")
+        return _("Choose an output folder.") if parameters.batchOutput == NO_PATH else ""
 
     def _task(self) -> Task:
         plan = _Plan.of(self._panel)
@@ -94,25 +98,31 @@ class BatchPresenter:
             self._rows += (dataclasses.replace(row, seconds=time.monotonic() - began),)
             write_report(plan.out, self._rows)
         done = sum(row.is_done for row in self._rows)
-        return f"{done} of {len(inputs)} volumes are done; {plan.out / REPORT} tells of each."
+        return _("{done} of {all} volumes are done; {report} tells of each.").format(
+            done=done, all=len(inputs), report=plan.out / REPORT
+        )
 
     def _run_one(self, plan: "_Plan", each: BatchInput, part: "_Part") -> Generator[Step, Any, BatchRow]:
         from ...io.result_folder import write_result  # SimpleITK, which takes a second to import
 
-        self._tell(f"{part.label}: reading…", part.cancelled)
+        self._tell(_("{volume}: reading…").format(volume=part.label), part.cancelled)
         began = time.perf_counter()
         volume = each.read()
         read_s = time.perf_counter() - began
         warnings = check(volume, plan.manifest.declaration, plan.manifest.title, override=True)
         if warnings and not plan.with_warnings:
-            return BatchRow(each.name, each.source, f"not run, because of warnings: {' '.join(warnings)}")
+            return BatchRow(
+                each.name,
+                each.source,
+                _("not run, because of warnings: {warnings}").format(warnings=" ".join(warnings)),
+            )
         request = ReconstructRequest(
             plan.bundle, volume, anomaly=plan.options, hardware=plan.hardware, override=bool(warnings)
         )
         result = yield Step(request, part.label, part.start, part.end, part.cancelled)
         if warnings:
             result = overridden(result)
-        self._tell(f"{part.label}: writing…", part.cancelled)
+        self._tell(_("{volume}: writing…").format(volume=part.label), part.cancelled)
         summary = write_result(plan.out / each.name, volume, result, read_s=read_s)
         seen = summary["seen_by_the_model"]
         return BatchRow(each.name, each.source, DONE, 0.0, result.patient_p_value, seen, warnings)
@@ -120,7 +130,8 @@ class BatchPresenter:
     def _find(self, plan: "_Plan") -> tuple[BatchInput, ...]:
         if plan.folder is None:
             return of_scene(slicer.mrmlScene)
-        return of_folder(plan.folder, lambda _: self._tell("Looking for volumes…", NOTHING_DONE))
+        sentence = _("Looking for volumes…")
+        return of_folder(plan.folder, lambda _: self._tell(sentence, NOTHING_DONE))
 
     def _tell(self, text: str, cancelled: str) -> None:
         """Say what is being done, and let the window live, in which the person may cancel it."""
@@ -151,7 +162,7 @@ class _Plan:
             chosen.batchOutput,
             chosen.batchWithWarnings,
             panel.bundle,
-            AnomalyOptions(method=chosen.anomalyMethod.value, calibrated=chosen.calibrated),
+            anomaly_options(chosen),
             panel.hardware,
         )
 
@@ -167,6 +178,7 @@ class _Part:
 
     @classmethod
     def of(cls, number: int, count: int, each: BatchInput, out: Path) -> "_Part":
-        before = f"Cancelled; what was done before is in {out}, and {REPORT} tells of it."
-        label = f"{each.name} ({number + 1} of {count})"
+        before = _("Cancelled; what was done before is in {folder}, and {report} tells of it.")
+        before = before.format(folder=out, report=REPORT)
+        label = _("{volume} ({number} of {count})").format(volume=each.name, number=number + 1, count=count)
         return cls(label, number / count, (number + 1) / count, before if number else NOTHING_DONE)

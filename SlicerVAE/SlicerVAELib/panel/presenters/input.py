@@ -7,6 +7,7 @@ from ...core.positions import orientation_in_words
 from ..chosen_input import InputFacts, StructureMatch, slices_wanted
 from ..readiness import are_confirmed, confirm_structures, matches_of
 from ..section import Panel
+from ..translation import tr as _
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +74,18 @@ class InputPresenter:
     def _slices(self, facts: InputFacts) -> str:
         wanted = slices_wanted(self._panel.parameters, facts)
         if wanted.is_whole(facts.geometry):
-            return f"all {facts.slice_count} slices"
+            return _("all {count} slices").format(count=facts.slice_count)
         count = wanted.last - wanted.first + 1
         if count == 1:
-            return f"slice {wanted.first + 1} of {facts.slice_count}"
-        return f"slices {wanted.first + 1} to {wanted.last + 1} of {facts.slice_count}"
+            return _("slice {number} of {count}").format(number=wanted.first + 1, count=facts.slice_count)
+        return _("slices {first} to {last} of {count}").format(
+            first=wanted.first + 1, last=wanted.last + 1, count=facts.slice_count
+        )
 
 
 def _described(facts: InputFacts) -> str:
     i, j, k = facts.geometry.shape[::-1]
     x, y, z = facts.geometry.spacing
-    kind = facts.modality or "unknown modality"
-    return f"{kind}, {i} × {j} × {k} voxels of {x:.2f} × {y:.2f} × {z:.2f} mm; {orientation_in_words(facts.geometry)}"
+    sentence = _("{kind}, {i} × {j} × {k} voxels of {x:.2f} × {y:.2f} × {z:.2f} mm; {orientation}")
+    kind, orientation = facts.modality or _("unknown modality"), orientation_in_words(facts.geometry)
+    return sentence.format(kind=kind, i=i, j=j, k=k, x=x, y=y, z=z, orientation=orientation)

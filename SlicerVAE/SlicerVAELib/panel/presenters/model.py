@@ -7,11 +7,13 @@ from typing import Protocol
 
 from ...core.engine import EngineInfo
 from ...core.errors import UserError, listed
+from ...core.free_memory import free_memory
 from ..demonstration import show_demonstration_patient
 from ..model_card import Row, rows_of
 from ..ports import InfoRequest
 from ..section import Panel
 from ..state import Message
+from ..translation import tr as _
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,7 @@ class ModelPresenter:
 
     def __init__(self, view: ModelView, panel: Panel, demonstration: Path | None = None) -> None:
         self._view, self._panel, self._demonstration = view, panel, demonstration
-        self._memory = ""
+        self._memory = _in_words("cpu", free_memory())
 
     def refresh(self) -> None:
         """Draw the section."""
@@ -50,7 +52,7 @@ class ModelPresenter:
                 card=rows_of(model.bundle, model.manifest) if model.manifest is not None else (),
                 complaint=model.complaint,
                 memory=self._memory,
-                missing=f"Missing in Slicer's Python: {listed(panel.missing)}." if panel.missing else "",
+                missing=_missing(panel.missing),
                 can_install=panel.is_idle and bool(panel.missing),
                 can_ask=panel.is_idle and not panel.missing,
                 has_demonstration=self._demonstration is not None,
@@ -87,28 +89,35 @@ class ModelPresenter:
         """Start the model's process, if there is none, and ask what it can compute on."""
         if self._panel.missing:
             return
-        before, self._memory = self._memory, "Asking…"
+        before, self._memory = self._memory, _("Asking…")
         if not self._panel.runs.ask(InfoRequest(), self._told, self._failed):
             self._memory = before
         self._panel.refresh()
 
     def _install(self, install: Callable[[], None]) -> None:
         wanted = listed(self._panel.missing)
-        self._panel.runs.install(install, f"Installing {wanted}; this can take several minutes…")
+        self._panel.runs.install(
+            install, _("Installing {packages}; this can take several minutes…").format(packages=wanted)
+        )
         self._panel.look_again()
 
     def _told(self, info: EngineInfo) -> None:
-        self._memory = f"{_devices(info)} (PyTorch {info.torch})"
+        devices = (_in_words(name, info.free_memory.get(name, 0)) for name in info.devices)
+        self._memory = "\n".join([*devices, f"(PyTorch {info.torch})"])
         self._panel.refresh()
 
     def _failed(self, error: UserError) -> None:
-        self._memory = ""
+        self._memory = _in_words("cpu", free_memory())
         self._panel.runs.say(Message(str(error), is_error=True))
 
 
-def _devices(info: EngineInfo) -> str:
-    words = []
-    for name in info.devices:
-        free = info.free_memory.get(name, 0)
-        words.append(f"{name}: {free / 1e9:.1f} GB free" if free else name)
-    return ", ".join(words)
+def _missing(packages: tuple[str, ...]) -> str:
+    sentence = _("Missing in Slicer's Python: {packages}.")
+    return sentence.format(packages=listed(packages)) if packages else ""
+
+
+def _in_words(device: str, free_bytes: int) -> str:
+    kind, *number = device.split(":")
+    words = {"cpu": _("Processor"), "cuda": _("Graphics card"), "mps": _("Apple graphics")}.get(kind, kind)
+    name = " ".join([words, *number])
+    return _("{device}: {free:.1f} GB free").format(device=name, free=free_bytes / 1e9) if free_bytes else name

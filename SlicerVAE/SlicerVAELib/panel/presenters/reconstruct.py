@@ -13,6 +13,7 @@ from ..outcome import done
 from ..readiness import what_a_run_lacks
 from ..runs import Task
 from ..section import Panel
+from ..slice_layout import Layout, show_over, show_side_by_side
 
 RESIDUAL_OPACITY = 0.5
 
@@ -27,15 +28,11 @@ class ReconstructState:
     has_residual: bool
 
 
-class ReconstructView(Protocol):
+class ReconstructView(Layout, Protocol):
     """The section's widgets."""
 
     def draw(self, state: ReconstructState) -> None:
         """Show the state."""
-        ...
-
-    def fit_slices(self) -> None:
-        """Let the slice views show the whole of what is in them."""
         ...
 
 
@@ -79,23 +76,19 @@ class ReconstructPresenter:
         """Show the reconstruction over the input, as far as the slider says."""
         parameters = self._panel.parameters
         if _shown(parameters.inputVolume, parameters.reconstructionVolume):
-            scene = parameters.inputVolume.GetScene()
-            slice_views.show_over(scene, parameters.inputVolume, parameters.reconstructionVolume, parameters.blend)
+            show_over(self._view, parameters.inputVolume, parameters.reconstructionVolume, parameters.blend)
 
     def side_by_side(self) -> None:
         """Show input and reconstruction in two linked views."""
         parameters = self._panel.parameters
         if _shown(parameters.inputVolume, parameters.reconstructionVolume):
-            scene = parameters.inputVolume.GetScene()
-            slice_views.show_side_by_side(scene, parameters.inputVolume, parameters.reconstructionVolume)
-            self._view.fit_slices()
+            show_side_by_side(self._view, parameters.inputVolume, parameters.reconstructionVolume)
 
     def show_residual(self) -> None:
         """Show the residual over the input."""
         parameters = self._panel.parameters
         if _shown(parameters.inputVolume, parameters.residualVolume):
-            scene = parameters.inputVolume.GetScene()
-            slice_views.show_over(scene, parameters.inputVolume, parameters.residualVolume, RESIDUAL_OPACITY)
+            show_over(self._view, parameters.inputVolume, parameters.residualVolume, RESIDUAL_OPACITY)
 
     def _task(self) -> Task:
         began, parameters = time.monotonic(), self._panel.parameters
@@ -104,7 +97,7 @@ class ReconstructPresenter:
         nodes = run.job.publish(run.result)
         parameters.reconstructionVolume, parameters.residualVolume = nodes.reconstruction, nodes.residual
         self.blend()
-        return done(nodes.written, time.monotonic() - began, run.result.notices)
+        return done(nodes.written, time.monotonic() - began, run.news)
 
 
 def _shown(background: VolumeNode | Any, foreground: VolumeNode | Any) -> bool:

@@ -16,8 +16,9 @@ from ..outcome import done
 from ..patient_path import latents_of_both
 from ..runs import Step, Task
 from ..section import Panel
+from ..translation import tr as _
 
-CHOOSE_TWO = "Choose the input and another patient."
+CHOOSE_TWO = _("Choose the input and another patient.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +138,9 @@ class SynthesizePresenter:
         if self._explorer.model is None:
             self.reset()
         self._explorer.set_path(first, last)
-        names = f"'{parameters.inputVolume.GetName()}' to '{parameters.otherVolume.GetName()}'"
-        return f"Move 'Between patients' to go from {names}; every picture on the way is synthetic."
+        return _(
+            "Move 'Between patients' to go from '{one}' to '{other}'; every picture on the way is synthetic."
+        ).format(one=parameters.inputVolume.GetName(), other=parameters.otherVolume.GetName())
 
     def _path_hint(self) -> str:
         parameters = self._panel.parameters
@@ -165,4 +167,4 @@ def _published(job: SynthesisJob[Any]) -> Task:
     began = time.monotonic()
     result = yield Step(job.request)
     node = job.publish(result)
-    return done([node], time.monotonic() - began, ["It is synthetic: nobody's image.", *result.notices])
+    return done([node], time.monotonic() - began, [_("It is synthetic: nobody's image."), *result.notices])

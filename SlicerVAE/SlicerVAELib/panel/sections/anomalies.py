@@ -8,8 +8,9 @@ from ..labels import offer, write
 from ..presenters.anomalies import AnomaliesPresenter, AnomaliesState, RegionRow
 from ..section import Panel, Section
 from ..section_view import SectionView
+from ..translation import tr as _
 
-TIP = "Map what the model can't explain in the input."
+TIP = _("Map what the model can't explain in the input.")
 
 
 def open_section(ui: Any, panel: Panel) -> Section:
@@ -34,7 +35,7 @@ class AnomaliesSection(SectionView[AnomaliesPresenter]):
         """Show the state."""
         ui = self.ui
         offer(ui.findButton, state.hint, TIP, is_idle=state.is_idle)
-        ui.alarmLevelSlider.suffix = f" {state.unit}" if state.unit else ""
+        ui.alarmLevelSlider.suffix = _sign(state.unit)
         for widget in (ui.overlayButton, ui.chartButton):
             widget.setEnabled(state.has_map)
         ui.segmentButton.setEnabled(bool(state.rows))
@@ -56,3 +57,8 @@ class AnomaliesSection(SectionView[AnomaliesPresenter]):
 
     def _on_cell(self, row: int, _column: int) -> None:
         self.presenter.jump_to(row)
+
+
+def _sign(unit: str) -> str:
+    """A unit as short as a narrow panel wants it; the legend and the summary spell it out."""
+    return f" {'z' if unit.endswith('z-score') else unit.split()[0]}" if unit else ""

@@ -10,8 +10,9 @@ from ..labels import offer
 from ..presenters.batch import BatchPresenter, BatchState
 from ..section import Panel, Section
 from ..section_view import SectionView
+from ..translation import tr as _
 
-TIP = "Run the model on each volume and write its maps, result.json and a report into the output folder."
+TIP = _("Run the model on each volume and write its maps, result.json and a report into the output folder.")
 
 
 def open_section(ui: Any, panel: Panel) -> Section:
@@ -52,4 +53,6 @@ class BatchSection(SectionView[BatchPresenter]):
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
                 item.setToolTip(text)
                 table.setItem(index, column, item)
-        table.resizeColumnsToContents()
+        for column in (0, 1):  # the last one takes what is left
+            table.resizeColumnToContents(column)
+        table.resizeRowsToContents()  # reasons take several lines

@@ -10,8 +10,9 @@ from ..labels import write
 from ..presenters.input import InputPresenter, InputState
 from ..section import Panel, Section
 from ..section_view import SectionView
+from ..translation import tr as _
 
-NOT_CHOSEN = "choose…"
+NOT_CHOSEN = _("choose…")
 
 
 def open_section(ui: Any, panel: Panel) -> Section:
@@ -63,7 +64,7 @@ class InputSection(SectionView[InputPresenter]):
             for segment in match.offered:
                 choice.addItem(segment)
             choice.setCurrentIndex(match.offered.index(match.segment) + 1 if match.segment else 0)
-            choice.setToolTip(match.doubt or f"The segment that is {match.structure}.")
+            choice.setToolTip(match.doubt or _("The segment that is {structure}.").format(structure=match.structure))
             self._rows.connect(choice, "activated(int)", _Chosen(self.presenter, match))
             table.setCellWidget(row, 1, choice)
 

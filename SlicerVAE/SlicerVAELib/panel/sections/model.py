@@ -11,6 +11,7 @@ from ..model_card import Row
 from ..presenters.model import ModelPresenter, ModelState
 from ..section import Panel, Section
 from ..section_view import SectionView
+from ..translation import tr as _
 
 
 def open_section(ui: Any, panel: Panel) -> Section:
@@ -52,7 +53,7 @@ class ModelSection(SectionView[ModelPresenter]):
     def _install_from(self) -> None:
         import qt
 
-        folder = qt.QFileDialog.getExistingDirectory(self.ui.installFolderButton, "Folder with the packages", "")
+        folder = qt.QFileDialog.getExistingDirectory(self.ui.installFolderButton, _("Folder with the packages"), "")
         if folder:
             self.presenter.install_from(Path(folder))
 

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import slicer.util
-
 from ..labels import offer
 from ..presenters.reconstruct import ReconstructPresenter, ReconstructState
 from ..section import Panel, Section
 from ..section_view import SectionView
+from ..translation import tr as _
 
-TIP = "Reconstruct the input with the model; residual = input − reconstruction."
+TIP = _("Reconstruct the input with the model; residual = input − reconstruction.")
 
 
 def open_section(ui: Any, panel: Panel) -> Section:
@@ -35,7 +34,3 @@ class ReconstructSection(SectionView[ReconstructPresenter]):
         for widget in (ui.blendSlider, ui.blendButton, ui.sideBySideButton):
             widget.setEnabled(state.has_reconstruction)
         ui.residualButton.setEnabled(state.has_residual)
-
-    def fit_slices(self) -> None:
-        """Fit all slice views."""
-        slicer.util.resetSliceViews()

@@ -9,10 +9,11 @@ from ..latent_sliders import MOST
 from ..presenters.synthesize import SynthesizePresenter, SynthesizeState
 from ..section import Panel, Section
 from ..section_view import SectionView
+from ..translation import tr as _
 
-SAMPLES_TIP = "Add a volume of synthetic slices, drawn from the model."
-RESET_TIP = "Go to the middle of what the model learned; the first time, begin to explore."
-PATH_TIP = "Look up both patients in the model, to go from one to the other."
+SAMPLES_TIP = _("Add a volume of synthetic slices, drawn from the model.")
+RESET_TIP = _("Go to the middle of what the model learned; the first time, begin to explore.")
+PATH_TIP = _("Look up both patients in the model, to go from one to the other.")
 TICK_MS = 80
 
 
@@ -49,7 +50,7 @@ class SynthesizeSection(SectionView[SynthesizePresenter]):
         offer(ui.createSamplesButton, state.hint, SAMPLES_TIP, is_idle=state.is_idle)
         offer(ui.resetButton, state.hint, RESET_TIP, is_idle=state.is_idle)
         offer(ui.findPathButton, state.path_hint, PATH_TIP, is_idle=state.is_idle)
-        ui.resetButton.setText("Reset" if explorer.sliders else "Start")
+        ui.resetButton.setText(_("Reset") if explorer.sliders else _("Start"))
         for button in (ui.randomButton, ui.keepPictureButton):
             button.setEnabled(state.is_idle and bool(explorer.sliders))
         write(ui.explorerNoteLabel, explorer.note)
@@ -92,6 +93,8 @@ class SynthesizeSection(SectionView[SynthesizePresenter]):
                 widget.setVisible(is_there)
             if is_there:
                 label.setText(explorer.sliders[number].name)
+                for widget in (slider, label):
+                    widget.setToolTip(explorer.sliders[number].tip)
                 _set(slider, min(max(explorer.sliders[number].value, -REACH), REACH))
                 blocked = button.blockSignals(True)
                 button.setChecked(explorer.traversed == number)
