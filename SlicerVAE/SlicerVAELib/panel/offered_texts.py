@@ -35,7 +35,7 @@ class OfferedTexts:
 
     def _on_activated(self, index: int) -> None:
         self._shown = None  # the person changed what is shown; where that is refused, it is shown as it was
-        self._tell(self._offered[index - 1] if index > 0 else "")
+        self._tell(("", *self._offered)[index])
 
 
 class OfferedChecks:

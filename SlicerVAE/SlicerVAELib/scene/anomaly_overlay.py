@@ -9,6 +9,7 @@ import slicer.util
 from ..core.engine import NOT_SEEN_SIGNED
 from ..core.errors import UserError
 from ..core.map_regions import MapRegions, find_regions
+from .colors import clear_table
 from .nodes import VolumeNode
 from .provenance import ANOMALY, ANOMALY_UNIT, KIND, PATIENT_P_VALUE, provenance_of
 from .volumes import world_geometry
@@ -40,18 +41,28 @@ class AnomalyMap:
             float(p_value) if p_value else None,
         )
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether a finding may lie below zero as well."""
+        return self.method == _TWO_SIDED
+
     def regions(self, level: float, smallest_cm3: float) -> MapRegions:
         """Find the regions above the alarm level, in the map's unit."""
         array = slicer.util.arrayFromVolume(self.node)
-        below = NOT_SEEN_SIGNED if self.method == _TWO_SIDED else None
+        below = NOT_SEEN_SIGNED if self.is_signed else None
         return find_regions(array, world_geometry(self.node), level, smallest_cm3=smallest_cm3, below=below)
 
     def show_above(self, level: float) -> None:
-        """Let the overlay show nothing below the alarm level."""
+        """Let the overlay show nothing below the alarm level; of a signed map, nothing between −level and level."""
         display = self.node.GetDisplayNode()
         display.AutoThresholdOff()
-        display.SetThreshold(level, float(np.finfo(np.float32).max))
+        display.SetThreshold(NOT_SEEN_SIGNED + 0.5 if self.is_signed else level, float(np.finfo(np.float32).max))
         display.ApplyThresholdOn()
+        if self.is_signed:
+            # A threshold has one range alone, so the colours are clear in the middle instead. Between voxels that were
+            # seen and those that were not, interpolation would show values that nobody measured.
+            display.SetAndObserveColorNodeID(clear_table(display, level).GetID())
+            display.InterpolateOff()
 
     def show_legend(self) -> None:
         """Show the map's colours with their unit in the slice views that show the map."""

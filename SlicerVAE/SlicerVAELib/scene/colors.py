@@ -14,6 +14,7 @@ Anchor = tuple[float, float, float, float]  # value, red, green, blue
 AddNode = Callable[[slicer.vtkMRMLNode], slicer.vtkMRMLNode]
 
 _TABLE = "SlicerVAE.ColorTable"
+_CLEAR = "SlicerVAE.ClearFor"  # the display node whose own table it is
 
 
 def color_table(scene: slicer.vtkMRMLScene, kind: str, add: AddNode) -> slicer.vtkMRMLColorTableNode:
@@ -23,6 +24,35 @@ def color_table(scene: slicer.vtkMRMLScene, kind: str, add: AddNode) -> slicer.v
         if table.GetAttribute(_TABLE) == kind:
             return table
     return add(_new_table(kind))
+
+
+def clear_table(display: slicer.vtkMRMLScalarVolumeDisplayNode, level: float) -> slicer.vtkMRMLColorTableNode:
+    """Return the display's own copy of its colour table, clear where the values of its window lie between −level and
+    level; what is beyond the window is never clear."""
+    table = display.GetColorNode()
+    if table.GetAttribute(_CLEAR) != display.GetID():
+        table = _own_copy(table, display)
+    colors = table.GetNumberOfColors()
+    middles = np.linspace(display.GetWindowLevelMin(), display.GetWindowLevelMax(), colors)
+    is_seen = np.abs(middles) >= level
+    is_seen[[0, -1]] = True
+    changing = table.StartModify()  # one redrawing, not one for each colour
+    for index, seen in enumerate(is_seen.tolist()):
+        table.SetOpacity(index, float(seen))
+    table.EndModify(changing)
+    return table
+
+
+def _own_copy(
+    table: slicer.vtkMRMLColorTableNode, display: slicer.vtkMRMLScalarVolumeDisplayNode
+) -> slicer.vtkMRMLColorTableNode:
+    own = slicer.vtkMRMLColorTableNode()
+    own.Copy(table)
+    own.SetName(f"{table.GetName()} of {display.GetDisplayableNode().GetName()}")
+    own.RemoveAttribute(_TABLE)
+    own.SetAttribute(_CLEAR, display.GetID())
+    own.SetHideFromEditors(True)
+    return display.GetScene().AddNode(own)
 
 
 def _new_table(kind: str) -> slicer.vtkMRMLColorTableNode:

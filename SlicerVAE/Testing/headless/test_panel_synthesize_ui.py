@@ -67,6 +67,16 @@ def test_a_slider_that_the_program_moves_asks_nothing(open_section):
     assert len(panel.runs._runner.requests) == asked + 1 and ui.latentSlider0.box.value() != 0
 
 
+def test_a_slider_shows_values_beyond_its_ends(open_section):
+    _, ui, panel = open_section()
+    (section,) = panel._sections
+    ui.resetButton.click()
+    section.presenter.move(2, -4.25)
+    assert ui.latentSlider2.box.value() == -4.25 and ui.latentSlider2.box.minimum() == -5.0
+    section.presenter.move(2, 1.0)
+    assert ui.latentSlider2.box.value() == 1.0
+
+
 def test_a_traversal_runs_on_the_event_loop_until_its_button_is_released(open_section):
     _, ui, panel = open_section()
     ui.resetButton.click()

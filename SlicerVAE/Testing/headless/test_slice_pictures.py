@@ -10,6 +10,7 @@ import slicer.util
 import vtk
 from scipy import ndimage
 
+from SlicerVAELib.core.engine import NOT_SEEN_SIGNED
 from SlicerVAELib.scene import slice_views
 from SlicerVAELib.scene.anomaly_overlay import AnomalyMap
 from SlicerVAELib.scene.demonstration import load_demonstration_patient
@@ -21,6 +22,7 @@ DRAWN = {"anomaly-overlay.png", "reconstruction.png", "synthetic-slices.png"}
 LARGEST_BYTES = 150_000
 
 LEVEL = 3.0  # healthy z-score
+STEP = 0.05  # of a colour table of 256 colours from −6 to 6
 SIZE = 480, 400
 
 
@@ -71,11 +73,37 @@ def test_the_map_is_seen_where_it_is_above_its_alarm_level_and_nowhere_else(show
     assert not is_colored(plain).any() and np.ptp(plain) == 255
     values, ras = slicer.util.arrayFromVolume(shown.map.node), view.pixels_to_ras()
     # The view interpolates between voxels: what it shows lies between the least and the highest value around.
-    inside = at(shown.map.node, ndimage.minimum_filter(values, size=3), ras) >= LEVEL
-    outside = at(shown.map.node, ndimage.maximum_filter(values, size=3), ras) < LEVEL
+    farthest = np.where(values > NOT_SEEN_SIGNED, np.abs(values), 0.0)
+    inside = at(shown.map.node, ndimage.minimum_filter(values, size=3), ras) >= LEVEL + STEP
+    outside = at(shown.map.node, ndimage.maximum_filter(farthest, size=3), ras) < LEVEL - STEP
     assert inside.sum() > 50 and outside.sum() > 100_000
     assert is_colored(overlaid)[inside].all()
     np.testing.assert_array_equal(overlaid[outside], plain[outside])
+
+
+def test_what_is_darker_than_expected_is_seen_too(shown, tmp_path):
+    values = slicer.util.arrayFromVolume(shown.map.node)
+    darker = [region for region in shown.map.regions(LEVEL, 0.1).regions if region.peak < 0]
+    assert darker
+    left, posterior, superior = darker[0].peak_lps_mm
+    slice_views.jump_to(slicer.mrmlScene, (left, posterior, superior))
+    view = shown.views["Red"]
+    plain, overlaid = shown.without_map(view), view.picture()
+    save(tmp_path / "darker.png", overlaid)
+    inside = at(shown.map.node, ndimage.maximum_filter(values, size=3), view.pixels_to_ras()) <= -LEVEL - STEP
+    inside &= at(shown.map.node, ndimage.minimum_filter(values, size=3), view.pixels_to_ras()) > NOT_SEEN_SIGNED
+    assert inside.any() and (overlaid != plain).any(axis=-1)[inside].all()
+
+
+def test_a_higher_level_clears_more_and_a_lower_one_less(shown):
+    view = shown.views["Red"]
+    counts = []
+    for level in (2.0, 4.0, 3.0):
+        shown.map.show_above(level)
+        counts.append(int(is_colored(view.picture()).sum()))
+    assert counts[0] > counts[2] > counts[1] > 0
+    names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLColorTableNode")]
+    assert len(names) == len(set(names))  # the same table each time
 
 
 def test_what_is_seen_is_the_effusion(shown):
@@ -102,6 +130,15 @@ def test_the_legend_tells_the_colors_and_their_unit(shown, tmp_path):
     bar = np.nonzero(drawn & is_colored(with_unit))
     assert np.ptp(bar[0]) > 0.25 * SIZE[1] and np.ptp(bar[1]) < 0.1 * SIZE[0]
     assert letters(with_unit, before) > letters(without_unit, before) + 100
+
+
+def test_the_structures_are_outlined_over_the_image(shown, tmp_path):
+    view = shown.views["Red"]
+    before = shown.without_map(view)
+    shown.nodes.structures.GetDisplayNode().SetVisibility(True)
+    outlined = shown.without_map(view)
+    save(tmp_path / "structures.png", outlined)
+    assert 500 < (is_colored(outlined) & ~is_colored(before)).sum() < 0.1 * before.size / 3
 
 
 def letters(picture: np.ndarray, before: np.ndarray) -> int:

@@ -1,5 +1,6 @@
 """The widgets of SlicerVAESynthesize.ui."""
 
+import math
 from typing import Any
 
 from ...scene.nodes import VolumeNode
@@ -95,7 +96,8 @@ class SynthesizeSection(SectionView[SynthesizePresenter]):
                 label.setText(explorer.sliders[number].name)
                 for widget in (slider, label):
                     widget.setToolTip(explorer.sliders[number].tip)
-                _set(slider, min(max(explorer.sliders[number].value, -REACH), REACH))
+                _reach(slider, explorer.sliders[number].value)
+                _set(slider, explorer.sliders[number].value)
                 blocked = button.blockSignals(True)
                 button.setChecked(explorer.traversed == number)
                 button.blockSignals(blocked)
@@ -125,6 +127,16 @@ class _Traversed:
 
     def __call__(self, is_wanted: bool) -> None:
         self._presenter.traverse(self._number, is_wanted)
+
+
+def _reach(slider: Any, value: float) -> None:
+    """Widen a slider for a value beyond its ends, which a patient or a draw may have."""
+    needed = float(math.ceil(max(REACH, abs(value))))
+    if slider.property("maximum") < needed:
+        blocked = slider.blockSignals(True)
+        slider.setProperty("minimum", -needed)
+        slider.setProperty("maximum", needed)
+        slider.blockSignals(blocked)
 
 
 def _set(slider: Any, value: float) -> None:
