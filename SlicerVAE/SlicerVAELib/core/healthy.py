@@ -51,6 +51,10 @@ class HealthyDistribution:
             return standardised
         return self.tails.normal_scores(standardised, groups_of(cells, len(self.edges) + 1))
 
+    def groups(self, reconstructions: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """The group of each pixel that tails tell apart, int64 (N, H, W): its tissue, or T outside the body."""
+        return groups_of(cells_of(places, reconstructions, self.edges), len(self.edges) + 1)
+
 
 def cells_of(places: torch.Tensor, reconstructions: torch.Tensor, edges: np.ndarray) -> torch.Tensor:
     """Place and tissue of each pixel as one number, place · T + tissue, int64 (N, H, W)."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .healthy import HealthyDistribution, cells_of, groups_of
+from .healthy import HealthyDistribution
 from .healthy_tails import Tails
 
 
@@ -38,22 +38,19 @@ class HealthyScales:
 
     def z_scores(self, scales: Sequence[Scale], places: torch.Tensor) -> torch.Tensor:
         """How unusual a map is at each pixel, (N, H, W), from what it is at every scale and from ``places``."""
-        farthest = farthest_from_zero(
-            [own.z_scores(each.values, each.tissue, places) for own, each in zip(self.scales, scales, strict=True)]
-        )
+        farthest = farthest_from_zero(self.scales, scales, places)
         if self.tails is None:
             return farthest
-        return self.tails.normal_scores(farthest, self.groups(scales[0].tissue, places))
-
-    def groups(self, tissue: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        """The group of each pixel in ``tails``: its tissue at the finest scale, or the last one outside the body."""
-        edges = self.scales[0].edges
-        return groups_of(cells_of(places, tissue, edges), len(edges) + 1)
+        return self.tails.normal_scores(farthest, self.scales[0].groups(scales[0].tissue, places))
 
 
-def farthest_from_zero(z_scores: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Of several z-scores of each pixel the one that is farthest from zero, with its sign."""
-    farthest, *others = z_scores
+def farthest_from_zero(
+    distributions: Sequence[HealthyDistribution], scales: Sequence[Scale], places: torch.Tensor
+) -> torch.Tensor:
+    """Of the z-scores of each pixel at every scale the one that is farthest from zero, with its sign."""
+    farthest, *others = (
+        own.z_scores(each.values, each.tissue, places) for own, each in zip(distributions, scales, strict=True)
+    )
     for other in others:
         farthest = torch.where(other.abs() > farthest.abs(), other, farthest)
     return farthest

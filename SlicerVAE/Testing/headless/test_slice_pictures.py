@@ -58,7 +58,7 @@ def at(node, array: np.ndarray, ras: np.ndarray) -> np.ndarray:
     node.GetRASToIJKMatrix(matrix)
     to_ijk = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(3)])
     kji = np.moveaxis(ras @ to_ijk[:, :3].T + to_ijk[:, 3], -1, 0)[::-1]
-    return ndimage.map_coordinates(array, kji, order=0, cval=0.0)
+    return ndimage.map_coordinates(array, kji, order=0, mode="grid-constant", cval=0.0)
 
 
 def is_colored(picture: np.ndarray) -> np.ndarray:

@@ -90,12 +90,8 @@ def fit_scales(samples: Sequence[tuple[Sample, ...]]) -> HealthyScales:
     for patient in samples:
         places = torch.from_numpy(patient[0].places)
         scales = [Scale(torch.from_numpy(each.values), torch.from_numpy(each.intensities)) for each in patient]
-        z_scores = [
-            own.z_scores(each.values, each.tissue, places) for own, each in zip(distributions, scales, strict=True)
-        ]
-        farthest.append(farthest_from_zero(z_scores).numpy())
-        edges = distributions[0].edges
-        groups.append(groups_of(cells_of(places, scales[0].tissue, edges), len(edges) + 1).numpy())
+        farthest.append(farthest_from_zero(distributions, scales, places).numpy())
+        groups.append(distributions[0].groups(scales[0].tissue, places).numpy())
     tails = fit_tails(np.concatenate(farthest), np.concatenate(groups), len(distributions[0].edges) + 2)
     return HealthyScales(distributions, tails)
 
