@@ -1,4 +1,4 @@
-"""How torch's threads wait; to be decided before torch is imported."""
+"""How many threads compute, and how torch's wait; the latter to be decided before torch is imported."""
 
 import os
 
@@ -12,3 +12,9 @@ def wait_politely() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+def threads_wanted() -> int:
+    """As many threads as OpenMP would take: what ``OMP_NUM_THREADS`` says, otherwise one for each processor."""
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(told) if told.isdecimal() and int(told) > 0 else os.cpu_count() or 1

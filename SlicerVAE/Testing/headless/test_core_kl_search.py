@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from SlicerVAELib.core import kl_search
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.kl_search import SearchMatrix, nearest
 from SlicerVAELib.core.similarity import Posteriors, divergences
@@ -131,6 +132,13 @@ def test_more_queries_than_share_a_product_and_more_wanted_than_there_are():
     assert nearest(queries, SearchMatrix.of(empty, "kl"), empty, 3).indices.shape == (40, 0)
 
 
+def test_threads_share_the_product_and_change_nothing(monkeypatch):
+    monkeypatch.setattr(kl_search, "SHARE_OF_A_THREAD", 10)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    stored = library("random", 1001, 7, seed=8)
+    check_exact(stored, near(stored, [1000], seed=9), "kl", (1, 100, 1001))
+
+
 def test_a_matrix_may_be_a_mapped_file(tmp_path):
     stored = library("clustered", 3000, 12, 7)
     plain = SearchMatrix.of(stored, "symmetric-kl")
@@ -159,3 +167,11 @@ def test_a_matrix_of_other_posteriors_is_a_fault_of_the_caller():
     stored = library("random", 20, 3, 9)
     with pytest.raises(ValueError):
         nearest(stored, SearchMatrix.of(stored, "kl"), stored[:10], 1)
+
+
+@given(count=st.integers(1, 700), kinds=st.sampled_from([2, 50, 10**6]), seed=st.integers(0, 99), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_value_of_a_rank_is_that_of_sorting(count, kinds, seed, data):
+    rank = data.draw(st.integers(1, count))
+    values = np.random.default_rng(seed).integers(kinds, size=count).astype(np.float32)
+    assert kl_search._smallest(values, rank) == np.sort(values)[rank - 1]
