@@ -4,7 +4,7 @@ import functools
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,7 @@ from .synthesis_notes import notices_of_draws, notices_of_pictures, parameters_o
 from .synthesis_parts import prior_of
 from .synthesis_path import along, check_path
 from .typicality import doubts_about
+from .volume import Volume
 
 SOFTWARE = f"SlicerVAE {__version__}"
 
@@ -75,14 +76,10 @@ class LocalEngine:
         if request.anomaly.method != AUTO:
             method_named(request.anomaly.method)
         with clock.part("model"):
-            manifest = read_manifest(request.bundle)
-            # Before the weights are loaded: a wrong input is told at once.
-            warnings = check(request.volume, manifest.declaration, manifest.title, override=request.override)
-            placement = self._place(request.bundle, manifest, request.hardware)
+            manifest, warnings, placement = self._ready_for(request)
             choice = choose(request, placement.network, manifest) if "anomaly" in request.outputs else None
         progress(Progress(0.02, "preparing the volume"))
-        name = request.volume.source.name or "The input"
-        enough_memory = functools.partial(_enough_memory, f"{name} needs", "crop it first")
+        enough_memory = functools.partial(_enough_for, request.volume)
         with clock.part("resample to model"), enough_memory():
             stack = prepare(request.volume, manifest.preprocessing)
         cancel.check()
@@ -189,10 +186,8 @@ class LocalEngine:
     ) -> SliceLatents:
         """The latents of some of a volume's slices; see LatentsRequest."""
         request = from_data(LatentsRequest, to_data(request), "The request")
-        manifest = read_manifest(request.bundle)
-        warnings = check(request.volume, manifest.declaration, manifest.title, override=request.override)
-        placement = self._place(request.bundle, manifest, request.hardware)
-        with _enough_memory(f"{request.volume.source.name or 'The input'} needs", "crop it first"):
+        manifest, warnings, placement = self._ready_for(request)
+        with _enough_for(request.volume):
             latents, positions_mm = latents_at(
                 request.volume, request.positions_mm, manifest.preprocessing, placement, progress, cancel or Cancel()
             )
@@ -208,10 +203,8 @@ class LocalEngine:
     ) -> EncodedVolume:
         """Encode a volume's slices; see EncodeRequest."""
         request = from_data(EncodeRequest, to_data(request), "The request")
-        manifest = read_manifest(request.bundle)
-        warnings = check(request.volume, manifest.declaration, manifest.title, override=request.override)
-        placement = self._place(request.bundle, manifest, request.hardware)
-        with _enough_memory(f"{request.volume.source.name or 'The input'} needs", "crop it first"):
+        manifest, warnings, placement = self._ready_for(request)
+        with _enough_for(request.volume):
             found = encode_slices(request.volume, manifest, placement, progress, cancel or Cancel())
         progress(Progress(1.0, "done", 0.0))
         return EncodedVolume(
@@ -234,6 +227,16 @@ class LocalEngine:
     def close(self) -> None:
         """Release the model."""
         self._warm = None
+
+    def _ready_for(
+        self, request: ReconstructRequest | LatentsRequest | EncodeRequest
+    ) -> tuple[Manifest, tuple[str, ...], Placement]:
+        """The model, what is doubtful about giving it the volume, and where it computes. Raises UserError where the
+        volume is not for the model."""
+        manifest = read_manifest(request.bundle)
+        # Before the weights are loaded: a wrong input is told at once.
+        warnings = check(request.volume, manifest.declaration, manifest.title, override=request.override)
+        return manifest, warnings, self._place(request.bundle, manifest, request.hardware)
 
     def _place(self, bundle: Path, manifest: Manifest, hardware: Hardware) -> Placement:
         if self._warm is None or self._warm[:2] != (bundle, manifest.checksum):
@@ -287,6 +290,10 @@ def _enough_memory(needs: str, remedy: str) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise UserError(f"{needs} more memory than is free; close other programs or {remedy}.") from None
+
+
+def _enough_for(volume: Volume) -> AbstractContextManager[None]:
+    return _enough_memory(f"{volume.source.name or 'The input'} needs", "crop it first")
 
 
 class _Clock:
