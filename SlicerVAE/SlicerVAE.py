@@ -46,6 +46,7 @@ class SlicerVAEWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
+        self._isToLook = False
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
@@ -67,6 +68,7 @@ class SlicerVAEWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.initializeParameterNode()
+        self._lookSoon()
 
     def loadSection(self, name: "SectionName") -> Any:
         """Put a section's .ui under its header, and return its named children as attributes."""
@@ -85,11 +87,26 @@ class SlicerVAEWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._frame.close()
             self._panel.close()
             self.logic.close()
+            self.logic = None
 
     def enter(self) -> None:
         """Called each time the person opens the module."""
-        self.initializeParameterNode()
-        self._panel.look_again()
+        if self._binding.is_empty:  # setup fills it, too
+            self.initializeParameterNode()
+        self._lookSoon()
+
+    def _lookSoon(self) -> None:
+        """Look at packages and model once the panel is on the screen."""
+        import qt
+
+        if not self._isToLook:
+            self._isToLook = True
+            qt.QTimer.singleShot(0, self._look)
+
+    def _look(self) -> None:
+        self._isToLook = False
+        if self.logic is not None:  # which cleanup lets go
+            self._panel.look_again()
 
     def exit(self) -> None:
         """Called each time the person opens another module; a run goes on."""
@@ -234,7 +251,8 @@ class SlicerVAETest(ScriptedLoadableModuleTest):
         import importlib.util
         import tempfile
 
-        from SlicerVAELib.scene.demonstration import MODEL, load_demonstration_patient
+        from SlicerVAELib.scene.demonstration import load_demonstration_patient
+        from SlicerVAELib.scene.resources import MODEL
 
         if importlib.util.find_spec("torch") is None:
             skipped = "reconstruct, detectAnomalies, synthesize and exportToDICOM"

@@ -1,11 +1,14 @@
 """A volume's slices from one to another, for a model that need not see them all, and its answer on the whole grid."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .engine import Reconstruction
 from .volume import Geometry, Volume
+
+if TYPE_CHECKING:
+    from .engine import Reconstruction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +44,7 @@ def crop(volume: Volume, slices: SliceRange) -> Volume:
     )
 
 
-def uncrop(result: Reconstruction, volume: Volume, slices: SliceRange) -> Reconstruction:
+def uncrop(result: "Reconstruction", volume: Volume, slices: SliceRange) -> "Reconstruction":
     """The answer for ``crop(volume, slices)`` on the grid of ``volume``, with the other slices marked as not seen."""
     arrays = {}
     for name, part in result.arrays.items():
@@ -50,7 +53,7 @@ def uncrop(result: Reconstruction, volume: Volume, slices: SliceRange) -> Recons
     return dataclasses.replace(result, arrays=arrays)
 
 
-def _not_seen(output: str, result: Reconstruction) -> float:
+def _not_seen(output: str, result: "Reconstruction") -> float:
     """What ``core.engine`` puts into an output where the model saw nothing."""
     kind = output.partition(" ")[0]
     return {"reconstruction": result.window[0], "anomaly": result.anomaly_not_seen}.get(kind, 0.0)

@@ -34,6 +34,11 @@ class ParameterBinding:
         if self._node is not None:
             self._connect(ui)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no parameter node is shown."""
+        return self._node is None
+
     def show(self, node: Any) -> None:
         """Show another parameter node, or none (None)."""
         if self._node is not None:

@@ -12,7 +12,6 @@ from ..core.declaration import check
 from ..core.errors import UserError
 from ..core.manifest import Manifest
 from ..core.planes import slice_axis
-from ..core.structure_names import StructureNames
 from ..core.volume import Geometry
 from ..scene.nodes import SegmentationNode, VolumeNode
 from ..scene.segmentations import segment_names
@@ -100,6 +99,8 @@ def matched_structures(
 
 
 def _suggestion(structure: str, names: tuple[str, ...], doubled: frozenset[str]) -> tuple[str, str]:
+    from ..core.structure_names import StructureNames  # of a model that sees structures
+
     try:
         meant = StructureNames().meant(structure, names)
     except UserError as error:

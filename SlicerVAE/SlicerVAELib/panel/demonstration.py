@@ -5,8 +5,9 @@ from typing import Any
 from ..core.errors import UserError
 from ..scene import slice_views
 from ..scene.anomaly_overlay import AnomalyMap
-from ..scene.demonstration import MODEL, load_demonstration_patient
+from ..scene.demonstration import load_demonstration_patient
 from ..scene.nodes import VolumeNode
+from ..scene.resources import MODEL
 from .chosen_model import NO_PATH
 from .section import Panel
 from .state import Message

@@ -14,13 +14,11 @@ from pathlib import Path
 import slicer.util
 
 from ..core.errors import Cancelled, UserError
+from ..scene.resources import RESOURCES
 from .interpreter import configured_python
 from .wheel_folder import check_wheels
 
 TORCH_VERSIONS = ">=2.4"
-
-
-RESOURCES = Path(__file__).resolve().parents[2] / "Resources"
 LIBRARY, LIBRARY_SERVER = RESOURCES / "requirements-library.txt", RESOURCES / "requirements-library-server.txt"
 
 

@@ -3,9 +3,8 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..core.engine import Hardware
 from ..core.errors import listed
 from ..core.manifest import Manifest
 from ..scene.slice_views import SliceNode, red_view
@@ -16,6 +15,9 @@ from .ports import Installation, Request, Runner
 from .runs import Runs
 from .state import RunState
 from .translation import tr as _
+
+if TYPE_CHECKING:
+    from ..core.engine import Hardware
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +64,9 @@ class Panel:
     """What the sections share: the parameter node, the chosen model and input, the packages, the runs.
 
     ``parameters`` is the scene's parameter node (``panel.parameters``), None between two scenes; a section reads and
-    writes its fields, and every change, its own included, is followed by ``refresh`` of all open sections.
+    writes its fields, and every change, its own included, is followed by ``refresh`` of all open sections. ``missing``
+    are the packages that have to be installed; nobody knows them before the first ``look_again``, for looking takes as
+    long as a fifth of opening the panel.
     """
 
     def __init__(
@@ -72,7 +76,7 @@ class Panel:
         self.installation = installation
         self.model, self.input = ChosenModel(), ChosenInput()
         self.runs = Runs(make_runner, self.refresh, draw_strip)
-        self.missing = installation.missing()
+        self.missing: tuple[str, ...] = ()
         self._draw_strip = draw_strip
         self._sections: list[Section] = []
         self._is_refreshing, self._is_stale = False, False
@@ -150,8 +154,10 @@ class Panel:
         return self.model.manifest
 
     @property
-    def hardware(self) -> Hardware:
+    def hardware(self) -> "Hardware":
         """Where the person wants the model to compute."""
+        from ..core.engine import Hardware  # with all that only a run needs
+
         return Hardware(self.parameters.device.value, self.parameters.precision.value)
 
     def _current_slice(self) -> SliceNode | None:

@@ -18,9 +18,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from ..core.errors import UserError
+from ..scene.resources import RESOURCES
 from .wheel_folder import write_checksums
 
-RESOURCES = Path(__file__).resolve().parents[2] / "Resources"
 LISTS = ("requirements.txt", "requirements-library.txt")
 TORCH = "torch>=2.4"
 SLICER_PYTHON = "3.12"

@@ -20,10 +20,8 @@ from .mask_segments import add_segmentation
 from .nodes import SegmentationNode, VolumeNode
 from .outputs import Output, Place, image_of, write_one
 from .provenance import ANOMALY, PREFIX, RECONSTRUCTION
+from .resources import MODEL, PATIENT
 
-RESOURCES = Path(__file__).resolve().parents[2] / "Resources"
-MODEL = RESOURCES / "Models" / "demonstration"
-PATIENT = RESOURCES / "Demonstration" / "patient.npz"
 NAME = "demonstration phantom"
 DEMONSTRATION = PREFIX + "Demonstration"
 _WINDOW_HU = (-160.0, 240.0)  # of soft tissue, as abdominal CT is looked at

@@ -1,12 +1,15 @@
 """What an output node says of its making, as node attributes that travel with the scene file."""
 
 import json
+from typing import TYPE_CHECKING
 
 import slicer
 
-from ..core.engine import Provenance
 from ..core.errors import UserError
 from ..core.volume import Source
+
+if TYPE_CHECKING:
+    from ..core.engine import Provenance
 
 PREFIX = "SlicerVAE."
 KIND = PREFIX + "Kind"
@@ -21,7 +24,7 @@ FIELD_OF_VIEW, SAMPLES = "field of view", "synthetic slices"
 MAP_KINDS = (RESIDUAL, ANOMALY, FIELD_OF_VIEW)
 
 
-def attributes_of(kind: str, provenance: Provenance) -> dict[str, str]:
+def attributes_of(kind: str, provenance: "Provenance") -> dict[str, str]:
     """Return the attributes that every output carries."""
     return {
         KIND: kind,
@@ -36,8 +39,10 @@ def attributes_of(kind: str, provenance: Provenance) -> dict[str, str]:
     }
 
 
-def provenance_of(node: slicer.vtkMRMLNode) -> Provenance:
+def provenance_of(node: slicer.vtkMRMLNode) -> "Provenance":
     """The provenance that ``attributes_of`` wrote on a node. Raises UserError for a node that does not tell it."""
+    from ..core.engine import Provenance  # which opening the panel need not wait for
+
     told = read_attributes(node)
     try:
         return Provenance(

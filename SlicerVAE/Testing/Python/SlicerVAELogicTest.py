@@ -17,9 +17,10 @@ import slicer.util
 from SlicerVAELib.core.engine import AnomalyOptions, DecodeRequest, LatentsRequest
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.planes import range_mm
-from SlicerVAELib.scene.demonstration import MODEL, load_demonstration_patient
+from SlicerVAELib.scene.demonstration import load_demonstration_patient
 from SlicerVAELib.scene.logic import SceneLogic
 from SlicerVAELib.scene.provenance import ANOMALY_UNIT, SYNTHETIC, provenance_of
+from SlicerVAELib.scene.resources import MODEL
 from SlicerVAELib.scene.volumes import volume_from_node
 from SlicerVAELib.worker.client import WorkerEngine, worker_command
 

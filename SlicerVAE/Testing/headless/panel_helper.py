@@ -142,4 +142,5 @@ def make_panel(runner: Any, parameters: Parameters, packages: Packages | None = 
     panel = Panel(lambda: runner, packages or Packages(), lambda: None)
     parameters.__dict__["changed"] = panel.refresh
     panel.show(parameters)
+    panel.look_again()
     return panel

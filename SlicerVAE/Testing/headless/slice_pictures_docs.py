@@ -12,10 +12,11 @@ from SlicerVAELib.core.engine import Hardware
 from SlicerVAELib.core.local_engine import LocalEngine
 from SlicerVAELib.scene import slice_views
 from SlicerVAELib.scene.anomaly_overlay import AnomalyMap
-from SlicerVAELib.scene.demonstration import MODEL, load_demonstration_patient
+from SlicerVAELib.scene.demonstration import load_demonstration_patient
 from SlicerVAELib.scene.jobs import prepare_maps, prepare_synthesis
 from SlicerVAELib.scene.nodes import VolumeNode
 from SlicerVAELib.scene.provenance import RECONSTRUCTION, RESIDUAL
+from SlicerVAELib.scene.resources import MODEL
 from Testing.headless.slice_pictures import ORIENTATIONS, SliceViews, save
 
 SIZE = 360, 300

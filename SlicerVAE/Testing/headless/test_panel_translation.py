@@ -44,7 +44,7 @@ def test_a_translation_reaches_the_person():
         sys.modules["slicer.i18n"] = i18n
         from Testing.headless.panel_helper import BlockingRunner, Parameters, make_panel
         from SlicerVAELib.panel.readiness import what_a_run_lacks
-        from SlicerVAELib.scene.demonstration import MODEL
+        from SlicerVAELib.scene.resources import MODEL
         slicer.mrmlScene = slicer.vtkMRMLScene()
         print(what_a_run_lacks(make_panel(BlockingRunner(None), Parameters(modelPath=MODEL))))
     """

@@ -14,8 +14,9 @@ import slicer.util
 from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.manifest import read_manifest
 from SlicerVAELib.panel.demonstration import show_demonstration_patient
-from SlicerVAELib.scene.demonstration import MODEL, NAME, PATIENT, load_demonstration_patient
+from SlicerVAELib.scene.demonstration import NAME, load_demonstration_patient
 from SlicerVAELib.scene.provenance import ANOMALY_UNIT, KIND, provenance_of
+from SlicerVAELib.scene.resources import MODEL, PATIENT
 from SlicerVAELib.scene.volumes import volume_from_node
 from Testing.headless.panel_helper import BlockingRunner, Packages, Parameters, make_panel
 

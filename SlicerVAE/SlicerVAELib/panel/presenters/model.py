@@ -3,17 +3,18 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ...core.engine import EngineInfo
 from ...core.errors import UserError, listed
 from ...core.free_memory import free_memory
-from ..demonstration import show_demonstration_patient
 from ..model_card import Row, rows_of
 from ..ports import InfoRequest
 from ..section import Panel
 from ..state import Message
 from ..translation import tr as _
+
+if TYPE_CHECKING:
+    from ...core.engine import EngineInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +74,8 @@ class ModelPresenter:
     def load_patient(self) -> None:
         """Bring the demonstration patient into the scene, with what the demonstration model found."""
         if self._panel.parameters is not None and self._panel.is_idle:
+            from ..demonstration import show_demonstration_patient  # with what only reading the patient needs
+
             show_demonstration_patient(self._panel)
 
     def install(self) -> None:
@@ -101,7 +104,7 @@ class ModelPresenter:
         )
         self._panel.look_again()
 
-    def _told(self, info: EngineInfo) -> None:
+    def _told(self, info: "EngineInfo") -> None:
         devices = (_in_words(name, info.free_memory.get(name, 0)) for name in info.devices)
         self._memory = "\n".join([*devices, f"(PyTorch {info.torch})"])
         self._panel.refresh()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.manifest import MANIFEST
-from ...scene.demonstration import MODEL
+from ...scene.resources import MODEL
 from ..labels import write
 from ..model_card import Row
 from ..presenters.model import ModelPresenter, ModelState
