@@ -47,6 +47,15 @@ class AdditionJob:
     tags: tuple[str, ...]
     notices: tuple[str, ...]
 
+    def check_library(self) -> None:
+        """Raise UserError for a patient who is in the library already, and a library that can't be opened with the key
+        or is of another model. It has no look at the scene, so that a thread beside the window may do it before the
+        model computes."""
+        with open_library(self.library, load_site_key(self.key)) as library:
+            refuse_other_model(library, self.manifest)
+            if library.holds(self.identity.patient_id):
+                raise _is_there(self.volume)
+
     def publish(self, encoded: EncodedVolume) -> AddedPatient:
         """Add the patient, in one transaction; the scene stays as it is.
 
@@ -113,8 +122,8 @@ def prepare_addition(
     DICOMweb address that the images load from, and ``bodyPart`` what they show in DICOM's words: None takes what
     Slicer's DICOM database and the files' headers say. Pictures are kept only of body parts without a head.
 
-    Raises UserError for an input that no model can take, a patient without an ID or who is in the library already, a
-    ``dose`` that is none, and a library that can't be opened with the key or is of another model.
+    The library is not opened yet; see ``AdditionJob.check_library``. Raises UserError for an input that no model can
+    take, a patient without an ID, and a ``dose`` that is none.
     """
     node = checked_image(inputVolume)
     volume = volume_from_node(node)
@@ -125,10 +134,6 @@ def prepare_addition(
             "again; load it as DICOM."
         )
     manifest = read_manifest(bundle)
-    with open_library(library, load_site_key(key)) as opened:
-        refuse_other_model(opened, manifest)
-        if opened.holds(identifier):
-            raise _is_there(volume)
     file = file_of(node)
     place = str(imagesFrom or (file.parent if file is not None else ""))
     part = _body_part(file) if bodyPart is None else bodyPart

@@ -160,6 +160,7 @@ class SceneLogic:
             options=RankingOptions(count, by, filters),
             hardware=hardware,
         )
+        job.check_library()
         encoded = self._engine.encode(job.request, part_of(progress, 0.0, 0.6), cancel)
         return job.publish(encoded, part_of(progress, 0.6, 1.0), cancel)
 
@@ -226,6 +227,7 @@ class SceneLogic:
             tags=tags,
             hardware=hardware,
         )
+        job.check_library()
         return job.publish(self._engine.encode(job.request, progress, cancel))
 
     def close(self) -> None:

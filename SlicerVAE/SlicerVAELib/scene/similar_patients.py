@@ -84,6 +84,12 @@ class RankingJob:
     options: RankingOptions
     notices: tuple[str, ...]
 
+    def check_library(self) -> None:
+        """Raise UserError for a library that can't be opened or holds posteriors of another model. It has no look at
+        the scene, so that a thread beside the window may do it before the model computes."""
+        with open_library(self.library) as library:
+            refuse_other_model(library, read_manifest(self.request.bundle))
+
     def publish(
         self, encoded: EncodedVolume, progress: Listener = ignore, cancel: Cancel | None = None
     ) -> RankedPatients:
@@ -153,13 +159,11 @@ def prepare_ranking(
     encodes.
 
     ``library`` is the address of a library of this bundle's posteriors. With the site's ``key`` a patient who is in the
-    library already is left out of the ranking. Raises UserError for an input that no model can take, a library that
-    can't be opened or holds posteriors of another model.
+    library already is left out of the ranking. The library is not opened yet; see ``RankingJob.check_library``. Raises
+    UserError for an input that no model can take.
     """
     node = checked_image(inputVolume)
     manifest = read_manifest(bundle)
-    with open_library(library) as opened:
-        refuse_other_model(opened, manifest)
     volume = volume_from_node(node)
     seen = volume.replace(masks=masks_from_node(structures, volume)) if structures is not None else volume
     named, notices = standardised(seen)

@@ -260,6 +260,8 @@ class TestFinding:
         section = Opened(runner, chosen)
         runner.answer()  # the look into the library
         section.presenter.find()
+        assert isinstance(runner.requests[-1], Aside) and not section.now.is_idle  # the library may be slow to open
+        runner.answer()
         assert isinstance(runner.requests[-1], EncodeRequest) and not section.now.is_idle
         runner.answer()
         assert isinstance(runner.requests[-1], Aside) and section.panel.runs.state is RunState.RUNNING

@@ -220,8 +220,9 @@ def test_what_can_change_while_the_model_computes(patient, library, bundle, enco
 
 def test_a_library_of_another_model(patient, library, key, tmp_path, scene):
     write_tiny_bundle(tmp_path / "other", seed=1)
-    refuse(scene, "was made with tiny-CT", lambda: prepare_ranking(patient.image, library, tmp_path / "other"))
-    refuse(scene, "was made with", lambda: prepare_addition(patient.image, library, tmp_path / "other", key=key))
+    refuse(scene, "was made with tiny-CT", prepare_ranking(patient.image, library, tmp_path / "other").check_library)
+    addition = prepare_addition(patient.image, library, tmp_path / "other", key=key)
+    refuse(scene, "was made with", addition.check_library)
 
 
 def test_the_neighbour_lies_on_the_query(rank, key, patient, archive):

@@ -84,6 +84,7 @@ class Adding:
         return dataclasses.replace(job, request=as_chosen(panel, job.request))
 
     def _adding(self, job: "AdditionJob") -> Task:
+        yield Step(Aside.of(job.check_library), end=0.0)
         encoded = yield Step(job.request, end=0.8)
         job.input.check()
         added = yield Step(Aside.of(job.write, encoded), start=0.8, cancelled=PERHAPS)

@@ -117,6 +117,7 @@ class Finding:
             hardware=panel.hardware,
         )
         job = dataclasses.replace(job, request=as_chosen(panel, job.request))
+        yield Step(Aside.of(job.check_library), end=0.0)
         encoded = yield Step(job.request, end=ENCODING_SHARE)
         work = Aside(lambda progress, cancel: search(job, encoded, progress, cancel))
         found = yield Step(work, start=ENCODING_SHARE)
