@@ -68,7 +68,8 @@ def _of_file(address: FileAddress, error: BaseException | None) -> UserError:
 def _of_server(address: Address, error: BaseException | None) -> UserError:
     state = getattr(error, "sqlstate", None) or ""
     if not state:  # there is no connection, so the server's code for the reason is not known
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        told = [line for line in str(error).splitlines() if line.strip() and not line[0].isspace()]  # those are hints
+        reason = told[-1].rpartition("failed: ")[2].removeprefix("FATAL:").strip() if told else type(error).__name__
         return UserError(
             f"The server of the library {address} can't be reached ({reason}); check address, user and network."
         )

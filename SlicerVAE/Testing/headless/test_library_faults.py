@@ -222,6 +222,8 @@ def test_a_server_that_is_not_there_is_a_sentence_without_the_password(tmp_path)
         open_library(f"postgresql://anna:secret@/plans?host={tmp_path}", KEY)
     assert is_one_sentence(raised.value)
     assert "secret" not in str(raised.value)
+    with pytest.raises(UserError, match=r"localhost:1/plans can't be reached \(Connection refused\);"):
+        open_library("postgresql://anna@localhost:1/plans", KEY)
 
 
 def test_a_database_that_is_none_or_no_library_is_a_sentence(postgres_server):
