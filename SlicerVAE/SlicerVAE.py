@@ -66,7 +66,9 @@ class SlicerVAEWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._binding = ParameterBinding(self._panel.show)
         self._frame.listen(self._panel)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneChanged)
+        # What a scene file refers to is there only now, and nobody tells the parameter node.
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneChanged)
         self.initializeParameterNode()
         self._lookSoon()
 
@@ -124,7 +126,7 @@ class SlicerVAEWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._binding.show(None)
         self._panel.scene_closes()
 
-    def onSceneEndClose(self, *_) -> None:
+    def onSceneChanged(self, *_) -> None:
         if self.parent.isEntered:
             self.initializeParameterNode()
 

@@ -20,8 +20,6 @@ from SlicerVAELib.io.result_folder import provenance_fields, write_result
 from SlicerVAELib.io.structures import read_structures
 from SlicerVAELib.io.write import OutputFolder, write_json_atomically, write_volume
 
-from .data.study import laid_on
-
 
 def reconstruct_file(
     engine: Engine,
@@ -51,15 +49,15 @@ def reconstruct_file(
         volume = read_volume(place, series=series, frame=frame, modality=modality)
     if place != Path(source):  # a copy that is gone by now
         volume = volume.replace(source=dataclasses.replace(volume.source, path=str(source)))
-    further = {name: laid_on(volume, read_volume(path, modality=modality)) for name, path in channels.items()}
-    volume = volume.replace(channels=further)
+    further = {name: read_volume(path, modality=modality) for name, path in channels.items()}
     if structures is not None:
         masks = read_structures(structures, volume)
         if structure_names is not None:
             masks = StructureNames(structure_names).standardised(masks)
         volume = volume.replace(masks=masks)
     read = time.perf_counter() - began
-    result = engine.reconstruct(request_for(volume), listener, cancel)
+    request = dataclasses.replace(request_for(volume), channels=further)
+    result = engine.reconstruct(request, listener, cancel)
     return write_result(out, volume, result, read_s=read)
 
 

@@ -5,6 +5,7 @@ separate one. Nothing here imports torch, so that Slicer's own process can speak
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -56,7 +57,8 @@ class ReconstructRequest:
     ``outputs`` names the arrays wanted: "reconstruction", "residual", "anomaly", and "structures", of which a model
     without them gives none. ``sample_seed`` None decodes the posterior mean; a number decodes one seeded draw from it,
     and has no effect, which a notice tells, where nothing is random (codes, plain autoencoders). ``override`` lets a
-    demonstration look at a patient, which the provenance tells.
+    demonstration look at a patient, which the provenance tells. ``channels`` are further co-registered images by the
+    names that the model gives them, on grids of their own; ``volume`` may have them on its grid instead.
     """
 
     bundle: Path
@@ -66,6 +68,7 @@ class ReconstructRequest:
     sample_seed: int | None = dataclasses.field(default=None, metadata={"min": 0, "max": 2**63 - 1})
     hardware: Hardware = Hardware()
     override: bool = False
+    channels: Mapping[str, Volume] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,13 +108,15 @@ class EncodeRequest:
 
     Of a CT only the body is shown to the model, without the couch and whatever else lies beside it, whether the bundle
     asks for that or not: two scans of a patient on different couches have to look alike. Images with less than 1 % of
-    body are left out. A model without a Gaussian posterior refuses. ``override`` is as in a ReconstructRequest.
+    body are left out. A model without a Gaussian posterior refuses. ``override`` and ``channels`` are as in a
+    ReconstructRequest.
     """
 
     bundle: Path
     volume: Volume
     hardware: Hardware = Hardware()
     override: bool = False
+    channels: Mapping[str, Volume] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,7 +139,7 @@ class LatentsRequest:
 
     ``positions_mm`` are places along the stack as ``Reconstruction.slice_positions_mm`` tells them; of each the nearest
     of the model's slices is taken. A model of cubes has the latents of the whole volume, whatever the place.
-    ``override`` is as in a ReconstructRequest.
+    ``override`` and ``channels`` are as in a ReconstructRequest.
     """
 
     bundle: Path
@@ -142,6 +147,7 @@ class LatentsRequest:
     positions_mm: tuple[float, ...]
     hardware: Hardware = Hardware()
     override: bool = False
+    channels: Mapping[str, Volume] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from .anomaly.choice import AUTO, choose
 from .anomaly.maps import make_maps
 from .anomaly.registry import method_named
 from .bundle import load_network
+from .channels import with_channels
 from .declaration import check
 from .encode import encode_slices
 from .engine import (
@@ -40,7 +41,14 @@ from .placement import Placement, available_devices, free_memory_of, is_out_of_m
 from .progress import Cancel, Listener, Meter, Progress, ignore, part_of
 from .reconstruction import noise_of_draw, per_slice, reconstruct
 from .records import from_data, to_data
-from .result_notes import on_demonstration, on_the_draw, on_what_is_left_out, override_told, what_is_decoded
+from .result_notes import (
+    channels_told,
+    on_demonstration,
+    on_the_draw,
+    on_what_is_left_out,
+    override_told,
+    what_is_decoded,
+)
 from .slice_latents import checked_latents, latents_at
 from .stack import prepare, slices_of
 from .synthesis_images import decode_draws, window_of
@@ -81,7 +89,8 @@ class LocalEngine:
         progress(Progress(0.02, "preparing the volume"))
         enough_memory = functools.partial(_enough_for, request.volume)
         with clock.part("resample to model"), enough_memory():
-            stack = prepare(request.volume, manifest.preprocessing)
+            volume = with_channels(request.volume, request.channels)
+            stack = prepare(volume, manifest.preprocessing)
         cancel.check()
         images = stack.images
         latent = placement.network.latent
@@ -101,9 +110,7 @@ class LocalEngine:
             if choice:
                 listener = part_of(progress, middle, 0.8)
                 model = Model(placement, images, pictures, variance, listener, cancel, choice.code_prior)
-                anomaly = make_maps(
-                    choice, request.anomaly, evidence, model, stack, request.volume, manifest.preprocessing
-                )
+                anomaly = make_maps(choice, request.anomaly, evidence, model, stack, volume, manifest.preprocessing)
         cancel.check()
         with clock.part("resample to input"), enough_memory():
             progress(Progress(0.85, "returning to the input's grid"))
@@ -115,6 +122,7 @@ class LocalEngine:
             **(choice.parameters(request.anomaly) if choice else {}),
             "reconstruction of": what_is_decoded(latent, request.sample_seed),
             "batch size": str(placement.batch_size),
+            **channels_told(request.channels),
             **override_told(request.override),
         }
         return Reconstruction(
@@ -188,14 +196,17 @@ class LocalEngine:
         request = from_data(LatentsRequest, to_data(request), "The request")
         manifest, warnings, placement = self._ready_for(request)
         with _enough_for(request.volume):
+            volume = with_channels(request.volume, request.channels)
             latents, positions_mm = latents_at(
-                request.volume, request.positions_mm, manifest.preprocessing, placement, progress, cancel or Cancel()
+                volume, request.positions_mm, manifest.preprocessing, placement, progress, cancel or Cancel()
             )
         return SliceLatents(
             latents=latents,
             positions_mm=positions_mm,
             notices=(*warnings, *placement.notices),
-            provenance=_provenance(manifest, placement, override_told(request.override), warnings),
+            provenance=_provenance(
+                manifest, placement, {**channels_told(request.channels), **override_told(request.override)}, warnings
+            ),
         )
 
     def encode(
@@ -205,7 +216,8 @@ class LocalEngine:
         request = from_data(EncodeRequest, to_data(request), "The request")
         manifest, warnings, placement = self._ready_for(request)
         with _enough_for(request.volume):
-            found = encode_slices(request.volume, manifest, placement, progress, cancel or Cancel())
+            volume = with_channels(request.volume, request.channels)
+            found = encode_slices(volume, manifest, placement, progress, cancel or Cancel())
         progress(Progress(1.0, "done", 0.0))
         return EncodedVolume(
             mean=found.mean,
@@ -219,7 +231,11 @@ class LocalEngine:
             provenance=_provenance(
                 manifest,
                 placement,
-                {"batch size": str(placement.batch_size), **override_told(request.override)},
+                {
+                    "batch size": str(placement.batch_size),
+                    **channels_told(request.channels),
+                    **override_told(request.override),
+                },
                 warnings,
             ),
         )

@@ -1,12 +1,20 @@
 """What a person is told with a result, as sentences, and what its provenance tells beside the model."""
 
+from collections.abc import Mapping
+
 from .latent import Latent
 from .manifest import Manifest
+from .volume import Volume
 
 
 def override_told(override: bool) -> dict[str, str]:
     """What the provenance tells of an override."""
     return {"override": "warnings were overridden by the person"} if override else {}
+
+
+def channels_told(channels: Mapping[str, Volume]) -> dict[str, str]:
+    """What the provenance tells of further images."""
+    return {f"channel {name}": volume.source.name or volume.source.path for name, volume in channels.items()}
 
 
 def what_is_decoded(latent: Latent, seed: int | None) -> str:

@@ -13,11 +13,12 @@ from .offers import AnomalyMethod, BatchSource, Device, Precision, Prior, RankBy
 class SlicerVAEParameterNode:
     """The names are those of the SlicerParameterName properties in the .ui files; paths are bound by PathConnector.
 
-    An output of None asks for a new volume. ``structureChoices`` holds the segment that the person chose for each of
-    the model's structures, by names; ``confirmedStructures`` and ``overriddenWarnings`` are the very words that the
-    person agreed to, so that others need another yes. Slices are counted from 1 as a person counts them; ``lastSlice``
-    0 is the last one there is. Levels are in the map's own unit. Of a library's address no password is kept; a filter
-    that is empty or 0 lets everybody through, and of the patient's plan "" and 0 are not known. Doses are in Gy.
+    An output of None asks for a new volume. ``structureChoices`` holds the segment that the person chose for each
+    of the model's structures, by names, and ``channelChoices`` the volume for each of its further images;
+    ``confirmedStructures`` and ``overriddenWarnings`` are the very words that the person agreed to, so that others
+    need another yes. Slices are counted from 1 as a person counts them; ``lastSlice`` 0 is the last one there is.
+    Levels are in the map's own unit. Of a library's address no password is kept; a filter that is empty or 0 lets
+    everybody through, and of the patient's plan "" and 0 are not known. Doses are in Gy.
     """
 
     modelPath: Path
@@ -29,6 +30,7 @@ class SlicerVAEParameterNode:
     structures: vtkMRMLSegmentationNode
     structureChoices: dict[str, str]
     confirmedStructures: str = ""
+    channelChoices: dict[str, str]
     firstSlice: Annotated[int, WithinRange(1, 100_000)] = 1
     lastSlice: Annotated[int, WithinRange(0, 100_000)] = 0
     currentSliceOnly: bool = False

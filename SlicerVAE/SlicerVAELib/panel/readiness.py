@@ -1,6 +1,7 @@
 """Whether the model can be run on the chosen input, and what the person agreed to."""
 
 from ..core.errors import listed
+from .chosen_channels import ChannelMatch, matched_channels
 from .chosen_input import StructureMatch, matched_structures
 from .section import Panel
 from .translation import tr as _
@@ -16,11 +17,9 @@ def what_a_run_lacks(panel: Panel) -> str:
         return _("Choose an input volume.")
     if panel.input.complaint:
         return panel.input.complaint
-    further = panel.manifest.preprocessing.channels[1:]
-    if further:
-        return _("This model also needs {names}, which only the command line can give it.").format(
-            names=listed(further)
-        )
+    unchosen = [match.channel for match in channels_of(panel) if match.chosen is None]
+    if unchosen:
+        return _("Choose which volume is {name} in the section Input.").format(name=unchosen[0])
     matches = matches_of(panel)
     unmatched = tuple(f"'{match.structure}'" for match in matches if not match.segment)
     if unmatched:
@@ -28,6 +27,16 @@ def what_a_run_lacks(panel: Panel) -> str:
     if matches and not are_confirmed(panel):
         return _("Confirm in the section Input which segment is which structure.")
     return UNREAD if warnings_of(panel) and not is_overridden(panel) else ""
+
+
+def channels_of(panel: Panel) -> list[ChannelMatch]:
+    """Return the volume of each further image that the model sees; nothing for a model of one image."""
+    if panel.model.manifest is None:
+        return []
+    parameters = panel.parameters
+    return matched_channels(
+        panel.manifest.preprocessing.channels[1:], parameters.inputVolume, parameters.channelChoices
+    )
 
 
 def matches_of(panel: Panel) -> tuple[StructureMatch, ...]:

@@ -9,6 +9,7 @@ from ..core.errors import listed
 from ..core.manifest import Manifest
 from ..scene.slice_views import SliceNode, red_view
 from ..scene.watch import NodeWatch
+from .chosen_channels import what_may_be_chosen
 from .chosen_input import ChosenInput
 from .chosen_model import ChosenModel
 from .ports import Installation, Request, Runner
@@ -164,10 +165,15 @@ class Panel:
         node = self.parameters.inputVolume
         return red_view(node.GetScene()) if node is not None and self.parameters.currentSliceOnly else None
 
+    def _watched(self) -> tuple[Any, ...]:
+        node, manifest = self.parameters.inputVolume, self.model.manifest
+        further = what_may_be_chosen(node) if manifest is not None and manifest.preprocessing.channels[1:] else ()
+        return (node, self.parameters.structures, self._current_slice(), *further)
+
     def _draw(self) -> None:
         if self.parameters is not None:
-            self._watch.follow((self.parameters.inputVolume, self.parameters.structures, self._current_slice()))
             self.model.choose(self.parameters.modelPath)
+            self._watch.follow(self._watched())
             self.input.choose(self.parameters.inputVolume, self.model.manifest)
             for section in self._sections:
                 section.refresh()

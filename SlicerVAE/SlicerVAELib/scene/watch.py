@@ -1,4 +1,4 @@
-"""Being told when nodes change: what they hold, where they lie, what they are called."""
+"""Being told when nodes change: what they hold, where they lie, what they are called; and which a scene has."""
 
 from collections.abc import Callable, Iterable
 
@@ -12,18 +12,21 @@ _EVENTS = (
     slicer.vtkSegmentation.SegmentAdded,
     slicer.vtkSegmentation.SegmentRemoved,
     slicer.vtkSegmentation.SegmentModified,
+    slicer.vtkMRMLScene.NodeAddedEvent,
+    slicer.vtkMRMLScene.NodeRemovedEvent,
 )
 
 
 class NodeWatch:
-    """Calls ``changed`` after each change of the nodes that it follows; it holds none that is gone from the scene."""
+    """Calls ``changed`` after each change of the nodes that it follows; it holds none that is gone from the scene.
+    A scene may be among them: it changes when nodes come and go."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
-        self._nodes: tuple[slicer.vtkMRMLNode, ...] = ()
+        self._nodes: tuple[vtk.vtkObject, ...] = ()
         self._observers: list[tuple[vtk.vtkObject, int]] = []
 
-    def follow(self, nodes: Iterable[slicer.vtkMRMLNode | None]) -> None:
+    def follow(self, nodes: Iterable[vtk.vtkObject | None]) -> None:
         """Follow these nodes and no others; None is left out."""
         wanted = tuple(node for node in nodes if node is not None)
         if wanted == self._nodes:

@@ -17,7 +17,7 @@ from SlicerVAELib.core.measures import measure_named
 from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.preprocessing import HounsfieldWindow, Preprocessing
 from SlicerVAELib.core.stack import prepare, slices_of
-from SlicerVAELib.core.volume import Modality, Source, Volume
+from SlicerVAELib.core.volume import Geometry, Modality, Source, Volume
 from Testing.headless.tiny_bundle import PREVIEW_PNG, tiny_manifest
 from Testing.headless.twins import body, grid, rotation
 
@@ -194,6 +194,25 @@ def test_every_kind_can_be_searched_by_its_first_measure(bundles, volume, kind):
         table = measure_named(network.latent.similarity[0], network.latent).between(encoding, encoding)
     assert table.shape == (len(images), len(images))
     torch.testing.assert_close(table.diagonal(), table.min(dim=1).values, atol=1e-9, rtol=0)
+
+
+def test_further_images_may_lie_on_grids_of_their_own(local, bundles, volume):
+    """On the same grid nothing changes by it; on a coarser one the image is resampled, and the provenance tells."""
+    plain = volume.replace(channels={})
+    own = {name: volume.replace(array=array, channels={}, masks={}) for name, array in volume.channels.items()}
+    whole = all_outputs(local, bundles, "channels", volume)
+    apart = all_outputs(local, bundles, "channels", plain, channels=own)
+    for name, array in whole.arrays.items():
+        assert np.array_equal(array, apart.arrays[name]), name
+    assert apart.provenance.parameters["channel T1"] == "one" and "channel T1" not in whole.provenance.parameters
+    matrix = volume.geometry.ijk_to_ras @ np.diag([2.0, 2.0, 1.0, 1.0])
+    array = own["T1"].array[:, ::2, ::2]
+    coarse = Volume(array, Geometry(array.shape, matrix), volume.modality, source=Source(name="coarse"))
+    near = all_outputs(local, bundles, "channels", plain, channels=own | {"T1": coarse})
+    assert 0 < np.abs(near.arrays["residual T2"] - whole.arrays["residual T2"]).mean() < 100
+    broken = own["T2"].replace(array=np.full_like(own["T2"].array, np.nan), source=Source(name="broken"))
+    with pytest.raises(UserError, match="'broken' holds values that are not numbers"):
+        all_outputs(local, bundles, "channels", plain, channels=own | {"T2": broken})
 
 
 def test_only_real_values_of_the_modality_matter_for_further_images(local, bundles, volume):

@@ -282,6 +282,78 @@ class TestStructures:
         assert seeing.runs.status.text.startswith("Done in")
 
 
+class TestFurtherImages:
+    @pytest.fixture
+    def several(self, panel, tmp_path):
+        """A panel whose model sees T1 and T2 beside the input."""
+        settings = {"size": 64, "channels": 3, "filters": 1}
+        manifest = tiny_manifest(
+            network=NetworkDescription("conv_pool_vae", settings),
+            preprocessing=Preprocessing(HounsfieldWindow(), 64, 6.0, channels=("CT", "T1", "T2")),
+        )
+        network = build("conv_pool_vae", settings)
+        write_bundle(tmp_path / "several", manifest, network, card="# Small\n", preview=PREVIEW_PNG)
+        panel.parameters.modelPath = tmp_path / "several"
+        override(panel, True)
+        return panel
+
+    def test_names_that_leave_no_doubt_are_suggested(self, several, add_volume):
+        _, window = opened(several, InputPresenter)
+        assert what_a_run_lacks(several) == "Choose which volume is T1 in the section Input."
+        first = add_volume(np.ones((3, 8, 8), np.int16), name="brain_T1W")
+        add_volume(np.ones((3, 8, 8), np.int16), name="T2 one")
+        chosen = {match.channel: match.chosen and match.chosen.name for match in window.now.channels}
+        assert chosen == {"T1": "brain_T1W", "T2": "T2 one"} and what_a_run_lacks(several) == ""
+        add_volume(np.ones((3, 8, 8), np.int16), name="another t2")
+        assert what_a_run_lacks(several) == "Choose which volume is T2 in the section Input."
+        first.SetName("T10")
+        assert [match.chosen for match in window.now.channels] == [None, None]
+
+    def test_the_model_sees_the_volumes_that_were_chosen(self, several, ct, add_volume, runner):
+        array = slicer.util.arrayFromVolume(ct)
+        same = add_volume(array + 10, name="same grid")
+        matrix = vtk.vtkMatrix4x4()
+        ct.GetIJKToRASMatrix(matrix)
+        same.SetIJKToRASMatrix(matrix)
+        coarse = add_volume(array[:, ::2, ::2].copy(), name="coarse")
+        matrix.DeepCopy([matrix.GetElement(i, j) * (2 if j < 2 else 1) for i in range(4) for j in range(4)])
+        coarse.SetIJKToRASMatrix(matrix)
+        presenter, window = opened(several, InputPresenter)
+        keys = {each.name: each.key for each in window.now.channels[0].offered}
+        assert set(keys) == {"same grid", "coarse"}  # the input is not among them
+        presenter.choose_channel("T1", keys["same grid"])
+        presenter.choose_channel("T2", keys["coarse"])
+        reconstruct, _ = opened(several, ReconstructPresenter)
+        reconstruct.reconstruct()
+        assert several.runs.status.text.startswith("Done in")
+        sent = runner.requests[-1].channels
+        assert np.array_equal(sent["T1"].array, array + 10) and sent["T2"].array.shape == array[:, ::2, ::2].shape
+        told = provenance_of(several.parameters.reconstructionVolume).parameters
+        assert told["channel T1"] == "same grid" and told["channel T2"] == "coarse"
+        several.parameters.firstSlice = several.parameters.lastSlice = 2
+        reconstruct.reconstruct()
+        assert several.runs.status.text.startswith("Done in")
+
+    def test_a_volume_that_goes_is_no_longer_chosen(self, several, add_volume, scene):
+        presenter, window = opened(several, InputPresenter)
+        node = add_volume(np.ones((3, 8, 8), np.int16), name="x")
+        presenter.choose_channel("T1", window.now.channels[0].offered[0].key)
+        assert window.now.channels[0].chosen.name == "x"
+        scene.RemoveNode(node)
+        assert window.now.channels[0].chosen is None
+
+    def test_volumes_that_do_not_overlap(self, several, ct, add_volume, scene):
+        presenter, window = opened(several, InputPresenter)
+        far = add_volume(np.ones((3, 8, 8), np.int16), name="T1 T2")
+        far.SetOrigin(5000, 0, 0)
+        for channel in ("T1", "T2"):
+            presenter.choose_channel(channel, window.now.channels[0].offered[0].key)
+        before = volumes(scene)
+        reconstruct, _ = opened(several, ReconstructPresenter)
+        reconstruct.reconstruct()
+        assert "'T1 T2' and 'thorax' do not overlap" in several.runs.status.text and volumes(scene) == before
+
+
 class TestReconstruct:
     def test_apply(self, panel, scene, views, ct):
         presenter, window = opened(panel, ReconstructPresenter)

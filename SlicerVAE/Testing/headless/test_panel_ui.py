@@ -33,6 +33,7 @@ NOT_BOUND = {
     "batchOutput",
     "siteKeyPath",
     "structureChoices",
+    "channelChoices",
     "confirmedStructures",
     "overriddenWarnings",
     *("libraryAddress", "filterSite", "filterLaterality", "filterTechnique", "filterStructures", "plottedStructure"),
@@ -241,13 +242,30 @@ class TestInput:
 
         view = panel.panel._sections[1]
         matches = (StructureMatch("Heart", "Herz", ("Herz", "x")), StructureMatch("Lung_L", "", ("Herz", "x"), "Two."))
-        view.draw(InputState("", "", "", False, matches, False, False))
+        view.draw(InputState("", "", "", False, matches, False, False, ()))
         table = panel.roots["input"].findChild(QTableWidget, "structuresTable")
         assert [table.cellWidget(row, 1).currentText() for row in range(2)] == ["Herz", "choose…"]
         assert table.item(1, 0).toolTip() == "Two."
         table.cellWidget(1, 1).activated.emit(2)
         qt_stand_in.application().processEvents()
         assert panel.panel.parameters.structureChoices == {"Lung_L": "x"}
+        view.close()
+
+    def test_a_further_image_is_chosen_in_the_table(self, opened):
+        panel = opened()
+        from SlicerVAELib.panel.chosen_channels import ChannelMatch, Offered
+        from SlicerVAELib.panel.presenters.input import InputState
+
+        view, table = panel.panel._sections[1], panel.roots["input"].findChild(QTableWidget, "channelsTable")
+        assert table.isHidden()
+        offered = (Offered("n1 a", "a"), Offered("n2 b", "b"))
+        channels = (ChannelMatch("T1", offered[1], offered), ChannelMatch("T2", None, offered))
+        view.draw(InputState("", "", "", False, (), False, False, channels))
+        assert not table.isHidden()
+        assert [table.cellWidget(row, 1).currentText() for row in range(2)] == ["b", "choose…"]
+        table.cellWidget(1, 1).activated.emit(1)
+        qt_stand_in.application().processEvents()
+        assert panel.panel.parameters.channelChoices == {"T2": "n1 a"}
         view.close()
 
 

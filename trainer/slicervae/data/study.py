@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from SlicerVAELib.core.channels import laid_on
 from SlicerVAELib.core.errors import UserError
-from SlicerVAELib.core.resampling import coverage, resample
 from SlicerVAELib.core.structure_names import StructureNames
 from SlicerVAELib.core.volume import Volume
 from SlicerVAELib.io.discover import Found
@@ -62,20 +62,3 @@ def _readable(found: Found) -> Volume:
     if volume.array.dtype.kind == "f" and not np.isfinite(volume.array).all():
         raise UserError(f"{found.path} holds values that are not numbers; repair it, or leave it out with exclude.")
     return volume
-
-
-def laid_on(main: Volume, other: Volume) -> np.ndarray:
-    """The values of ``other`` on the grid of ``main``; its smallest where it does not reach."""
-    called = f"{other.source.path} and {main.source.path}"
-    frames = {main.source.frame_of_reference_uid, other.source.frame_of_reference_uid} - {""}
-    if len(frames) > 1:
-        raise UserError(f"{called} are not in one frame of reference; register them with each other first.")
-    are_certain = not (main.modality_is_inferred or other.modality_is_inferred)
-    if are_certain and main.modality is not other.modality:
-        raise UserError(f"{called} are {main.modality} and {other.modality}; channels must be of one modality.")
-    if other.geometry.matches(main.geometry, tolerance_mm=0.01 * float(main.geometry.spacing.min())):
-        return other.array
-    if not coverage(other.geometry, main.geometry).any():
-        raise UserError(f"{called} do not overlap anywhere; register them with each other first.")
-    lowest = float(other.array.min())
-    return resample(other.array, other.geometry, main.geometry, fill=lowest).numpy()

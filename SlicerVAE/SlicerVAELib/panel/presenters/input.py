@@ -4,8 +4,9 @@ import dataclasses
 from typing import Protocol
 
 from ...core.positions import orientation_in_words
+from ..chosen_channels import ChannelMatch
 from ..chosen_input import InputFacts, StructureMatch, slices_wanted
-from ..readiness import are_confirmed, confirm_structures, matches_of
+from ..readiness import are_confirmed, channels_of, confirm_structures, matches_of
 from ..section import Panel
 from ..translation import tr as _
 
@@ -21,6 +22,7 @@ class InputState:
     matches: tuple[StructureMatch, ...]
     are_confirmed: bool
     can_confirm: bool
+    channels: tuple[ChannelMatch, ...]
 
 
 class InputView(Protocol):
@@ -51,6 +53,7 @@ class InputPresenter:
                 matches=matches,
                 are_confirmed=bool(matches) and are_confirmed(panel),
                 can_confirm=bool(matches) and all(match.segment for match in matches),
+                channels=tuple(channels_of(panel)),
             )
         )
 
@@ -65,6 +68,12 @@ class InputPresenter:
         parameters = self._panel.parameters
         if parameters is not None:
             parameters.structureChoices = {**parameters.structureChoices, structure: segment}
+
+    def choose_channel(self, channel: str, key: str) -> None:
+        """Take the person's word for which volume is a further image of the model; empty for none."""
+        parameters = self._panel.parameters
+        if parameters is not None:
+            parameters.channelChoices = {**parameters.channelChoices, channel: key}
 
     def confirm(self, is_confirmed: bool) -> None:
         """Note that the person agrees to the table."""

@@ -146,6 +146,9 @@ class SynthesizePresenter:
         parameters = self._panel.parameters
         if self._panel.hint:
             return self._panel.hint
+        made = self._panel.manifest.preprocessing
+        if made.channels[1:] or made.structures:
+            return _("Only models of a single image can go from one patient to another.")
         if parameters.inputVolume is None or parameters.otherVolume is None:
             return CHOOSE_TWO
         return ""
