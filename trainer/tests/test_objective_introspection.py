@@ -1,6 +1,7 @@
 """IntroVAE and Soft-IntroVAE against the formulas, computed anew on copies of the network."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -9,15 +10,22 @@ from torch.distributions import Normal, kl_divergence
 from slicervae.data.batch import Batch
 from slicervae.objectives.introvae import IntroVAEObjective, IntroVAESettings
 from slicervae.objectives.soft_introvae import SoftIntroVAEObjective, SoftIntroVAESettings
+from slicervae.objectives.vae import VAEObjective, VAESettings
 from SlicerVAELib.core.networks import build
 from tests.small_vae import LATENT, finite_difference, moment, noise, small_vae
 
 COUNT, PIXELS = 6, 64
 INTRO = IntroVAESettings(warm_up_epochs=2, margin=2.0, reconstruction=7.0, encoder_hinge=0.3, generator_kl=0.6)
-SOFT = SoftIntroVAESettings(warm_up_epochs=2, beta_rec=1.5, beta_kl=0.2, beta_neg=0.9, alpha=0.4)
+FIXED = SoftIntroVAESettings(
+    warm_up_epochs=2, noise="fixed", noise_variance=0.3, beta_rec=1.5, beta_kl=0.2, beta_neg=0.9, alpha=0.4
+)
+OPTIMAL = SoftIntroVAESettings(warm_up_epochs=2, noise="optimal", beta_rec=1.5, beta_kl=0.2, beta_neg=0.9, alpha=0.4)
 GAME = {"epoch": 2.0}
+WITHOUT_GAME = {IntroVAEObjective: {"encoder_hinge": 0.0, "generator_kl": 0.0}, SoftIntroVAEObjective: {"alpha": 0.0}}
 BOTH = pytest.mark.parametrize(
-    ("kind", "settings"), [(IntroVAEObjective, INTRO), (SoftIntroVAEObjective, SOFT)], ids=["introvae", "soft"]
+    ("kind", "settings"),
+    [(IntroVAEObjective, INTRO), (SoftIntroVAEObjective, FIXED), (SoftIntroVAEObjective, OPTIMAL)],
+    ids=["introvae", "soft", "soft-optimal"],
 )
 
 
@@ -40,8 +48,14 @@ def drawn(posterior, epsilon):
     return posterior.mean + torch.exp(posterior.log_variance / 2) * epsilon
 
 
-def encoder_loss(network, images, settings, seed, fixed=None):
-    """L_E; ``fixed`` are generated images to hold constant, for finite differences."""
+def variance(settings, mse):
+    """σ², without a gradient."""
+    return settings.noise_variance if settings.noise == "fixed" else mse.detach()
+
+
+def encoder_loss(network, images, settings, seed, fixed=None, of_all=None):
+    """L_E; ``fixed`` are generated images to hold constant, and ``of_all`` the squared error that σ² is made of, for
+    finite differences."""
     epsilon, prior, *later = noise(COUNT, seed=seed, calls=4)
     posterior = network.encode(images)
     reconstructed = network.decode(drawn(posterior, epsilon))
@@ -52,18 +66,19 @@ def encoder_loss(network, images, settings, seed, fixed=None):
         margin = settings.margin * LATENT
         hinges = sum(torch.relu(margin - kl(network.encode(image))).mean() for image in generated)
         return kl(posterior).mean() + settings.encoder_hinge * hinges + settings.reconstruction * LATENT * mse
-    loss = settings.beta_rec * mse + settings.beta_kl * kl(posterior).mean() / LATENT
+    twice = 2 * variance(settings, mse if of_all is None else of_all)
+    loss = settings.beta_rec * mse / twice + settings.beta_kl * kl(posterior).mean() / PIXELS
     for image, epsilon in zip(generated, later, strict=True):
         its = network.encode(image)
         error = ((image - network.decode(drawn(its, epsilon))) ** 2).flatten(1).sum(dim=1)
         # The specification's form: both terms sums over the image, and their sum divided by its C·H·W values.
-        elbo = -(settings.beta_rec * error + settings.beta_neg * PIXELS / LATENT * kl(its)) / PIXELS
+        elbo = -(settings.beta_rec * error / twice + settings.beta_neg * PIXELS / LATENT * kl(its)) / PIXELS
         loss = loss + settings.alpha * 0.5 * torch.exp(2 * elbo).mean()
     return loss
 
 
-def generator_loss(network, images, settings, seed, latents=None):
-    """L_G, with the latents of the images as constants."""
+def generator_loss(network, images, settings, seed, latents=None, of_all=None):
+    """L_G, with the latents of the images as constants, and what σ² is made of."""
     epsilon, prior = noise(COUNT, seed=seed, calls=2)
     latents = drawn(network.encode(images), epsilon).detach() if latents is None else latents
     reconstructed, sampled = network.decode(latents), network.decode(prior * 1.5**0.5)
@@ -71,7 +86,8 @@ def generator_loss(network, images, settings, seed, latents=None):
     divergences = sum(kl(network.encode(image)).mean() for image in (reconstructed, sampled))
     if isinstance(settings, IntroVAESettings):
         return settings.generator_kl * divergences + settings.reconstruction * LATENT * mse
-    return settings.beta_rec * mse + settings.alpha * settings.beta_kl * divergences / LATENT
+    twice = 2 * variance(settings, mse if of_all is None else of_all)
+    return settings.beta_rec * mse / twice + settings.alpha * settings.beta_kl * divergences / PIXELS
 
 
 @BOTH
@@ -112,16 +128,17 @@ def test_gradients_are_those_of_finite_differences(kind, settings, network, batc
     with torch.no_grad():
         latents = drawn(network.encode(batch.images), epsilon)
         fixed = [network.decode(latents), network.decode(prior * 1.5**0.5)]
+        of_all = ((fixed[0] - batch.images) ** 2).mean()
     objective(batch, moment(**GAME, seed=3), "encoder").loss.backward()
     objective(batch, moment(**GAME, seed=3), "generator").loss.backward()
     for weight, index in ((network.encoder[0].weight, (1, 0, 2, 2)), (network.encoder[4].bias, (LATENT,))):
         expected = finite_difference(
-            lambda: encoder_loss(network, batch.images, settings, 3, fixed), weight, index, step=1e-6
+            lambda: encoder_loss(network, batch.images, settings, 3, fixed, of_all), weight, index, step=1e-6
         )
         assert float(weight.grad[index]) == pytest.approx(expected, rel=1e-4, abs=1e-9)
     for weight, index in ((network.decoder[0].weight, (5, 1)), (network.decoder[4].weight, (2, 0, 1, 1))):
         expected = finite_difference(
-            lambda: generator_loss(network, batch.images, settings, 3, latents), weight, index, step=1e-6
+            lambda: generator_loss(network, batch.images, settings, 3, latents, of_all), weight, index, step=1e-6
         )
         assert float(weight.grad[index]) == pytest.approx(expected, rel=1e-4, abs=1e-9)
 
@@ -129,15 +146,26 @@ def test_gradients_are_those_of_finite_differences(kind, settings, network, batc
 @BOTH
 def test_the_warm_up_trains_a_plain_vae_with_the_same_weights(kind, settings, network, batch):
     objective = kind(network, settings)
-    (epsilon,) = noise(COUNT)
-    posterior = network.encode(batch.images)
-    mse = ((network.decode(drawn(posterior, epsilon)) - batch.images) ** 2).mean()
-    mse, divergence = float(mse.detach()), float(kl(posterior).mean().detach())
+    alone = encoder_loss(network, batch.images, dataclasses.replace(settings, **WITHOUT_GAME[kind]), 0)
     terms = objective(batch, moment(epoch=1.9), "encoder")
     assert set(terms.parts) == {"mse", "kl"}
-    assert float(terms.loss.detach()) == pytest.approx(objective.real_loss(mse, divergence))
-    terms = objective(batch, moment(epoch=1.9), "generator")
-    assert float(terms.loss.detach()) == pytest.approx(objective.real_loss(mse, 0.0))
+    torch.testing.assert_close(terms.loss, alone)
+    alone = generator_loss(network, batch.images, dataclasses.replace(settings, **WITHOUT_GAME[kind]), 0)
+    torch.testing.assert_close(objective(batch, moment(epoch=1.9), "generator").loss, alone)
+
+
+def test_with_the_optimal_variance_the_warm_up_is_the_training_of_a_vae(network, batch):
+    soft = SoftIntroVAEObjective(network, SoftIntroVAESettings(warm_up_epochs=2))
+    soft(batch, moment(epoch=1.9), "encoder").loss.backward()
+    soft(batch, moment(epoch=1.9), "generator").loss.backward()
+    gradients = [weight.grad * PIXELS for weight in network.parameters()]
+    network.zero_grad()
+    VAEObjective(network, VAESettings())(batch, moment()).loss.backward()
+    for gradient, weight in zip(gradients, network.parameters(), strict=True):
+        torch.testing.assert_close(gradient, weight.grad)
+    assert soft.judge({"mse": 0.01, "kl": 5.0}) * PIXELS == pytest.approx(
+        VAEObjective(network, VAESettings()).judge({"mse": 0.01, "kl": 5.0})
+    )
 
 
 @BOTH
@@ -178,7 +206,7 @@ def test_the_last_weights_of_the_game_are_kept_and_never_those_of_the_warm_up(ki
     objective = kind(network, settings)
     means = {"mse": 0.01, "kl": 5.0}
     plain = objective.judge(means)
-    assert plain == objective.real_loss(0.01, 5.0) > 0
+    assert plain == objective.real_loss(0.01, 5.0)
     objective.after_step(moment(step=7, epoch=1.9))
     assert objective.judge(means) == plain
     seen = []

@@ -30,12 +30,17 @@ class IntrospectionSettings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pass:
-    """A batch seen by one part: the ``posterior`` of its images, their ``mse`` after a draw from it was decoded, and
-    the images ``generated``, "reconstructed" and "sampled"; none during the warm-up."""
+    """A batch seen by one part: the ``posterior`` of its images, the mean squared ``errors`` of each after a draw from
+    it was decoded (N,), and the images ``generated``, "reconstructed" and "sampled"; none during the warm-up."""
 
     posterior: DiagonalGaussian
-    mse: torch.Tensor
+    errors: torch.Tensor
     generated: Mapping[str, torch.Tensor]
+
+    @property
+    def mse(self) -> torch.Tensor:
+        """The mean squared error of the batch."""
+        return self.errors.mean()
 
 
 class Introspection(Objective):
@@ -125,7 +130,7 @@ class Introspection(Objective):
             with torch.no_grad():
                 sampled = self.decoded(_prior(moment, posterior), {})
             generated = {"reconstructed": reconstructed.detach(), "sampled": sampled}
-        return Pass(posterior, squared_error(batch, reconstructed).mean(), generated)
+        return Pass(posterior, squared_error(batch, reconstructed), generated)
 
     def _pass_of_generator(self, batch: Batch, moment: Moment, *, is_game: bool) -> Pass:
         with torch.no_grad():
@@ -135,7 +140,7 @@ class Introspection(Objective):
         generated = {}
         if is_game:
             generated = {"reconstructed": reconstructed, "sampled": self.decoded(_prior(moment, posterior), {})}
-        return Pass(posterior, squared_error(batch, reconstructed).mean(), generated)
+        return Pass(posterior, squared_error(batch, reconstructed), generated)
 
 
 def _normal(moment: Moment, like: DiagonalGaussian) -> torch.Tensor:

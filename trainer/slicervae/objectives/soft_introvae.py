@@ -9,31 +9,36 @@ from SlicerVAELib.core.encoding import DiagonalGaussian
 
 from .base import Moment, Terms
 from .introspection import Introspection, IntrospectionSettings, Pass
+from .likelihood import LikelihoodSettings, judged_likelihood, noise_variance
 from .passes import frozen
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SoftIntroVAESettings(IntrospectionSettings):
-    """The weights of the game, after the division by the C·H·W values of an image.
+class SoftIntroVAESettings(IntrospectionSettings, LikelihoodSettings):
+    """The weights of the game.
 
-    Squared errors are means over values, and KL divergences means over the J latents, so that the weights mean the same
-    for every size: ``beta_kl`` and ``beta_neg`` are the original's times J/(C·H·W), which for its 256² faces with
-    J = 512 are 1/384 and 1024/384. ``alpha`` weighs the exponentials as it weighed IntroVAE's hinges.
+    With ``beta_rec`` and ``beta_kl`` of 1 the warm-up is the training of a plain VAE with the same noise variance. The
+    original, whose squared error has a factor of 1, has ``noise`` "fixed" with a variance of 0.5. ``beta_neg`` weighs
+    the mean KL divergence over the J latents, so that it means the same for every size: the original's 1024, times
+    J = 512 over the C·H·W = 196,608 values of its faces, is 2.7. ``alpha`` weighs the exponentials as it weighed
+    IntroVAE's hinges.
     """
 
     kind: Literal["soft_introvae"] = "soft_introvae"
     beta_rec: float = dataclasses.field(default=1.0, metadata={"min": 0.0, "max": 1e6})
-    beta_kl: float = dataclasses.field(default=1 / 384, metadata={"min": 0.0, "max": 1e6})
-    beta_neg: float = dataclasses.field(default=1024 / 384, metadata={"min": 0.0, "max": 1e6})
+    beta_kl: float = dataclasses.field(default=1.0, metadata={"min": 0.0, "max": 1e6})
+    beta_neg: float = dataclasses.field(default=1.0, metadata={"min": 0.0, "max": 1e6})
     alpha: float = dataclasses.field(default=0.5, metadata={"min": 0.0, "max": 1e4})
 
 
 class SoftIntroVAEObjective(Introspection):
-    """L_E = β_rec L_rec + β_kl KL(x) + α Σ_s ½ exp(2 ELBO(ng x_s)) and L_G = β_rec L_rec + α β_kl Σ_s KL(x_s).
+    """L_E = β_rec L_rec + β_kl KL(x) / D + α Σ_s ½ exp(2 ELBO(ng x_s)) and L_G = β_rec L_rec + α β_kl Σ_s KL(x_s) / D.
 
-    ELBO(x_s) = −(β_rec ‖x_s − Dec(z_s)‖² + β_neg KL(x_s)) with z_s drawn from q(z|x_s), all divided by the C·H·W values
-    of an image; see the settings for how. The exponent is never positive, so that it can't overflow; once an image is
-    told apart it vanishes, and with it its gradient, which is what replaces the margin.
+    D = C·H·W. L_rec is the squared error of a value over 2σ², and ELBO(x_s) = −(β_rec L_rec(x_s, Dec(z_s)) + β_neg
+    KL(x_s) / J) with z_s drawn from q(z|x_s). The optimal σ² is the mean squared error of the batch's own images, for
+    the generated ones as well, and has no gradient: so the game begins where the warm-up has arrived, in its units,
+    and the exponentials do not drown what has been learned. The exponent is never positive, so that it can't overflow;
+    once an image is told apart it vanishes, and with it its gradient, which is what replaces the margin.
     """
 
     settings: SoftIntroVAESettings
@@ -42,10 +47,10 @@ class SoftIntroVAEObjective(Introspection):
         """L_E."""
         kl = seen.posterior.kl().mean()
         parts = {"mse": seen.mse, "kl": kl}
-        loss = self.settings.beta_rec * seen.mse + self._per_latent(self.settings.beta_kl * kl)
+        loss = self._reconstruction(seen) + self.settings.beta_kl * kl / self._values
         for name, images in seen.generated.items():
             posterior = self.encoded(images, {})
-            exponential = torch.exp(2 * self._elbo(images, posterior, moment))
+            exponential = torch.exp(2 * self._elbo(images, posterior, seen, moment))
             loss = loss + self.settings.alpha * 0.5 * exponential.mean()
             parts |= {f"kl_{name}": posterior.kl().mean(), f"exponential_{name}": exponential.mean()}
         return Terms(loss, parts)
@@ -53,23 +58,31 @@ class SoftIntroVAEObjective(Introspection):
     def generator_terms(self, seen: Pass, moment: Moment) -> Terms:  # noqa: ARG002
         """L_G."""
         parts = {"mse": seen.mse}
-        loss = self.settings.beta_rec * seen.mse
+        loss = self._reconstruction(seen)
         for name, images in seen.generated.items():
             kl = self.encoded(images, frozen(self.network, "encoder")).kl().mean()
-            loss = loss + self._per_latent(self.settings.alpha * self.settings.beta_kl * kl)
+            loss = loss + self.settings.alpha * self.settings.beta_kl * kl / self._values
             parts[f"kl_{name}"] = kl
         return Terms(loss, parts)
 
     def real_loss(self, mse: float, kl: float) -> float:
-        """β_rec L_rec + β_kl KL(x)."""
-        return self.settings.beta_rec * mse + self.settings.beta_kl * kl / self.network.latent.size
+        """The negative ELBO, over D."""
+        likelihood = judged_likelihood(mse, self._values, self.settings)
+        return (self.settings.beta_rec * likelihood + self.settings.beta_kl * kl) / self._values
 
-    def _elbo(self, images: torch.Tensor, posterior: DiagonalGaussian, moment: Moment) -> torch.Tensor:
-        """The ELBO of generated images, (N,)."""
+    def _reconstruction(self, seen: Pass) -> torch.Tensor:
+        return self.settings.beta_rec * seen.mse / (2 * self._variance(seen))
+
+    def _variance(self, seen: Pass) -> torch.Tensor:
+        return noise_variance(seen.errors, torch.ones_like(seen.errors), self.settings)
+
+    def _elbo(self, images: torch.Tensor, posterior: DiagonalGaussian, seen: Pass, moment: Moment) -> torch.Tensor:
+        """The ELBO of generated images, weighted, (N,)."""
         latents = posterior.draw(moment.draws.normal(tuple(posterior.mean.shape)))
         decoded = self.decoded(latents, frozen(self.network, "decoder"))
-        error = (images - decoded).square().flatten(1).mean(dim=1)
-        return -(self.settings.beta_rec * error + self._per_latent(self.settings.beta_neg * posterior.kl()))
+        error = (images - decoded).square().flatten(1).mean(dim=1) / (2 * self._variance(seen))
+        return -(self.settings.beta_rec * error + self.settings.beta_neg * posterior.kl() / self.network.latent.size)
 
-    def _per_latent(self, value: torch.Tensor) -> torch.Tensor:
-        return value / self.network.latent.size
+    @property
+    def _values(self) -> int:
+        return torch.Size(self.network.image_shape).numel()
