@@ -113,6 +113,19 @@ def test_a_map_that_is_the_truth_itself_is_perfect(bundle, cohort, tmp_path):
     assert brighter["average_precision_interval"]["low"] <= brighter["average_precision"]
 
 
+def test_a_patients_own_folder_is_told_what_belongs_to_what(bundle, tmp_path, capsys):
+    patient = tmp_path / "patient"
+    patient.mkdir()
+    image = sitk.GetImageFromArray(np.zeros((4, 16, 16), np.int16))
+    sitk.WriteImage(image, str(patient / "CT.nrrd"))
+    words = ["evaluate-anomaly", str(bundle), "--data", str(patient), "--truth", "*lesion*"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 1
+    assert "put each patient's beside the volume" in capsys.readouterr().err.splitlines()[-1]
+    sitk.WriteImage(image, str(patient / "lesions.nrrd"))
+    assert main([*words, "--out", str(tmp_path / "out")]) == 1
+    assert "give 'lesions.nrrd' a name that begins with its volume's" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -12,6 +12,7 @@ from SlicerVAELib.core.preprocessing import Preprocessing
 from SlicerVAELib.core.resampling import resample
 from SlicerVAELib.core.stack import body_within
 from SlicerVAELib.core.volume import Volume
+from SlicerVAELib.io.companions import is_label_map
 
 from ..data.cohort import find
 from ..data.study import Study
@@ -44,7 +45,7 @@ def lesion_cases(
     data: Path, settings: DataSettings, truth: Sequence[str], preprocessing: Preprocessing
 ) -> list[CaseFile]:
     """Cases of a folder whose truth is what structures or label maps like the patterns ``truth`` mark; a study without
-    any such is a healthy one. Raises UserError where there are no studies."""
+    any such is a healthy one. Raises UserError where there are no studies, and where none has any masks."""
     marking = dataclasses.replace(settings, leave_out=list(truth))
 
     def reader(study: Study) -> Callable[[], Case]:
@@ -55,7 +56,19 @@ def lesion_cases(
 
         return read
 
-    return [CaseFile(study.patient, study.name, reader(study)) for study in find(data, marking)[0]]
+    studies = find(data, marking)[0]
+    if not any(study.mask_files for study in studies):
+        loose = next((path.name for path in sorted(data.glob("*")) if is_label_map(path, data)), "")
+        raise UserError(
+            f"No volume in {data} has a structure set or label map, so there is nothing to find; "
+            + (
+                f"directly in a data folder each volume is a patient of its own, so give '{loose}' a name that begins "
+                "with its volume's, or name the folder above."
+                if loose
+                else "put each patient's beside the volume."
+            )
+        )
+    return [CaseFile(study.patient, study.name, reader(study)) for study in studies]
 
 
 def object_cases(
