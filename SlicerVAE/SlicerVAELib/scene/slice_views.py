@@ -36,6 +36,18 @@ def show_alone(scene: slicer.vtkMRMLScene, background: VolumeNode) -> None:
     _update_legends(scene)
 
 
+def show_in_red(scene: slicer.vtkMRMLScene, volume: VolumeNode) -> None:
+    """Show one volume in the red slice view alone, fitted into it; the other views stay as they are."""
+    for composite in _composites(scene):
+        if composite.GetLayoutName() == LEFT:
+            composite.SetBackgroundVolumeID(volume.GetID())
+            composite.SetForegroundVolumeID(None)
+            composite.SetLabelVolumeID(None)
+    if (view := red_view(scene)) is not None:
+        _fit(view, volume)
+    _update_legends(scene)
+
+
 def set_opacity_over(scene: slicer.vtkMRMLScene, foreground: VolumeNode, opacity: float) -> None:
     """Blend ``foreground`` where it lies over something; views that show something else stay as they are."""
     for composite in _composites(scene):

@@ -22,10 +22,8 @@ def open_section(scene, engine, ct_bundle, monkeypatch):
     opened = []
 
     def make(packages=None):
-        from SlicerVAELib.panel.sections.synthesize import SynthesizeSection
         from SlicerVAELib.panel.sections.synthesize import open_section as really_open
 
-        monkeypatch.setattr(SynthesizeSection, "show_picture", lambda section, node: None)  # needs the application
         root = qt_stand_in.load_ui("SlicerVAESynthesize.ui")
         ui, panel = (
             qt_stand_in.children_of(root),

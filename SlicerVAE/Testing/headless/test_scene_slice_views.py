@@ -43,6 +43,19 @@ def test_where_the_person_looks_within_the_volume_is_left_alone(views, volume, s
     assert view("Red").GetFieldOfView()[:2] == (20.0, 20.0)
 
 
+def test_the_red_view_alone_shows_a_picture(views, volume, scene, add_volume):
+    picture = add_volume(np.zeros((1, 30, 50), np.int16), name="picture")
+    slice_views.show_over(scene, volume, volume, 0.5)
+    slice_views.show_in_red(scene, picture)
+    shown = {
+        node.GetLayoutName(): (node.GetBackgroundVolumeID(), node.GetForegroundVolumeID())
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    }
+    assert shown.pop("Red") == (picture.GetID(), None)
+    assert set(shown.values()) == {(volume.GetID(), volume.GetID())}
+    assert _planes()[1:] == pytest.approx(tuple(_place(picture)[1:]))
+
+
 def test_a_view_outside_of_the_volume_is_brought_back(views, volume, scene):
     slice_views.show_alone(scene, volume)
     slice_views.jump_to(scene, (0.0, 0.0, 0.0))
@@ -66,6 +79,7 @@ def test_legends_look_again_whenever_another_volume_is_shown(views, volume, scen
         lambda: slice_views.show_over(scene, volume, other, 0.5),
         lambda: slice_views.show_alone(scene, volume),
         lambda: slice_views.show_side_by_side(scene, volume, other),
+        lambda: slice_views.show_in_red(scene, volume),
     ):
         before = legend.GetMTime()
         show()
@@ -96,6 +110,13 @@ def _matrix(node):
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return matrix
+
+
+def _place(node):
+    """The middle of a volume, RAS mm."""
+    bounds = [0.0] * 6
+    node.GetRASBounds(bounds)
+    return np.mean(np.reshape(bounds, (3, 2)), axis=1)
 
 
 def _planes():

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from ...scene.nodes import VolumeNode
+from ...scene.slice_views import show_in_red
 from ..explorer import REACH, ExplorerState
 from ..labels import offer, write
 from ..latent_sliders import MOST
@@ -63,16 +64,7 @@ class SynthesizeSection(SectionView[SynthesizePresenter]):
 
     def show_picture(self, node: VolumeNode) -> None:
         """Bring a new picture into the red slice view, alone."""
-        import slicer
-
-        layout = slicer.app.layoutManager()
-        red = layout.sliceWidget("Red") if layout is not None else None
-        if red is not None:
-            composite = red.sliceLogic().GetSliceCompositeNode()
-            composite.SetBackgroundVolumeID(node.GetID())
-            composite.SetForegroundVolumeID(None)
-            composite.SetLabelVolumeID(None)
-            red.sliceLogic().FitSliceToAll()
+        show_in_red(node.GetScene(), node)
 
     def close(self) -> None:
         """See ``Section``."""
