@@ -8,9 +8,8 @@ import slicer.util
 import vtk
 
 from ..core.errors import UserError
-from ..core.volume import Volume
 from ..scene.nodes import VolumeNode
-from ..scene.volumes import checked_image, volume_from_node
+from ..scene.volumes import checked_image
 from .translation import tr as _
 
 
@@ -47,16 +46,17 @@ def matched_channels(wanted: tuple[str, ...], node: VolumeNode | None, chosen: M
     return matches
 
 
-def read_channels(matches: list[ChannelMatch], node: VolumeNode) -> dict[str, Volume]:
-    """The chosen volumes by the model's names. Raises UserError for one that is not chosen or gone, or that no model
-    takes."""
+def chosen_nodes(matches: list[ChannelMatch], node: VolumeNode) -> dict[str, VolumeNode]:
+    """The chosen volumes by the model's names. Raises UserError for one that is not chosen or gone."""
+    if not matches:
+        return {}
     by_key = {_key(each): each for each in _images(node)}
-    volumes = {}
+    nodes = {}
     for match in matches:
         if match.chosen is None or match.chosen.key not in by_key:
             raise UserError(_("Choose which volume is {name} in the section Input.").format(name=match.channel))
-        volumes[match.channel] = volume_from_node(by_key[match.chosen.key])
-    return volumes
+        nodes[match.channel] = by_key[match.chosen.key]
+    return nodes
 
 
 def what_may_be_chosen(node: VolumeNode | None) -> tuple[vtk.vtkObject, ...]:

@@ -4,9 +4,8 @@ import dataclasses
 
 from ..core.engine import EncodeRequest
 from ..core.errors import UserError
-from .chosen_channels import read_channels
 from .maps_run import chosen_masks
-from .readiness import UNREAD, channels_of, is_overridden, matches_of
+from .readiness import UNREAD, is_overridden, matches_of
 from .section import Panel
 
 
@@ -24,5 +23,4 @@ def as_chosen(panel: Panel, request: EncodeRequest) -> EncodeRequest:
     if panel.manifest.preprocessing.structures:
         segments = {match.structure: match.segment for match in matches_of(panel)}
         volume = volume.replace(masks=chosen_masks(volume.masks, segments))
-    further = read_channels(channels_of(panel), panel.parameters.inputVolume)
-    return dataclasses.replace(request, volume=volume, channels=further, override=bool(facts.doubts))
+    return dataclasses.replace(request, volume=volume, override=bool(facts.doubts))

@@ -10,9 +10,8 @@ from ..core.errors import UserError
 from ..scene.jobs import MapsJob, prepare_maps
 from ..scene.nodes import VolumeNode
 from ..scene.segmentations import masks_from_node
-from .chosen_channels import read_channels
 from .chosen_input import slices_wanted
-from .readiness import UNREAD, channels_of, is_overridden, matches_of
+from .readiness import UNREAD, further_images, is_overridden, matches_of
 from .runs import Step
 from .section import Panel
 from .translation import tr as _
@@ -51,7 +50,14 @@ def run_maps(
     Raises UserError for what no model takes, for doubts that nobody overrode, and what the engine raises.
     """
     parameters, manifest = panel.parameters, panel.manifest
-    job = prepare_maps(parameters.inputVolume, panel.bundle, chosen, anomaly=anomaly, hardware=panel.hardware)
+    job = prepare_maps(
+        parameters.inputVolume,
+        panel.bundle,
+        chosen,
+        channels=further_images(panel),
+        anomaly=anomaly,
+        hardware=panel.hardware,
+    )
     panel.input.choose(parameters.inputVolume, manifest)
     if (facts := panel.input.facts) is None:
         raise UserError(panel.input.complaint)
@@ -62,11 +68,9 @@ def run_maps(
         masks = masks_from_node(parameters.structures, volume)
         segments = {match.structure: match.segment for match in matches_of(panel)}
         volume = volume.replace(masks=chosen_masks(masks, segments))
-    further = read_channels(channels_of(panel), parameters.inputVolume)
     slices = slices_wanted(parameters, facts)
     part = volume if slices.is_whole(volume.geometry) else crop(volume, slices)
-    request = dataclasses.replace(job.request, volume=part, channels=further, override=bool(facts.doubts))
-    result = yield Step(request)
+    result = yield Step(dataclasses.replace(job.request, volume=part, override=bool(facts.doubts)))
     if part is not volume:
         result = uncrop(result, volume, slices)
         slice_words = f"{slices.first + 1} to {slices.last + 1} of {facts.slice_count}"

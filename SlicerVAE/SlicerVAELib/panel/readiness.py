@@ -1,7 +1,8 @@
 """Whether the model can be run on the chosen input, and what the person agreed to."""
 
 from ..core.errors import listed
-from .chosen_channels import ChannelMatch, matched_channels
+from ..scene.nodes import VolumeNode
+from .chosen_channels import ChannelMatch, chosen_nodes, matched_channels
 from .chosen_input import StructureMatch, matched_structures
 from .section import Panel
 from .translation import tr as _
@@ -37,6 +38,12 @@ def channels_of(panel: Panel) -> list[ChannelMatch]:
     return matched_channels(
         panel.manifest.preprocessing.channels[1:], parameters.inputVolume, parameters.channelChoices
     )
+
+
+def further_images(panel: Panel) -> dict[str, VolumeNode]:
+    """Return the chosen volumes of the further images, by the model's names. Raises UserError for one that is not
+    there."""
+    return chosen_nodes(channels_of(panel), panel.parameters.inputVolume)
 
 
 def matches_of(panel: Panel) -> tuple[StructureMatch, ...]:

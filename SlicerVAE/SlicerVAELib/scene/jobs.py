@@ -40,7 +40,7 @@ from .provenance import (
 )
 from .segmentations import masks_from_node
 from .synthetic_place import axial_place
-from .volumes import checked_image, volume_from_node
+from .volumes import checked_image, volume_from_node, volumes_from_nodes
 
 R = TypeVar("R", SynthesizeRequest, DecodeRequest)
 
@@ -157,13 +157,14 @@ def prepare_maps(
     chosen: Mapping[str, VolumeNode | None],
     *,
     segmentation: SegmentationNode | None = None,
+    channels: Mapping[str, VolumeNode] | None = None,
     anomaly: AnomalyOptions | None = None,
     sampleSeed: int | None = None,
     hardware: Hardware | None = None,
     override: bool = False,
 ) -> MapsJob:
-    """Read the input, with its structures where a ``segmentation`` is given, and return a job that makes the outputs
-    named in ``chosen``.
+    """Read the input, with its structures where a ``segmentation`` and its further images where ``channels`` are given
+    by the model's names, and return a job that makes the outputs named in ``chosen``.
 
     ``chosen`` maps "reconstruction", "residual" and "anomaly" to the node to be written, None for a new one; what it
     doesn't name is not made. ``override`` is as in a ReconstructRequest. Raises UserError for an input that no model
@@ -182,6 +183,7 @@ def prepare_maps(
         sample_seed=sampleSeed,
         hardware=hardware or Hardware(),
         override=override,
+        channels=volumes_from_nodes(channels),
     )
     return MapsJob(request, InputNode.of(node, volume), dict(chosen))
 

@@ -1,7 +1,7 @@
 """The patient of the scene into a library, in two halves like the work in ``scene.jobs``."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..core.dose import check_is_dose, dose_on
@@ -20,7 +20,7 @@ from .dicom_files import file_of
 from .nodes import InputNode, SegmentationNode, VolumeNode
 from .segmentations import masks_from_node
 from .similar_patients import refuse_other_model, refuse_other_posteriors
-from .volumes import checked_image, volume_from_node
+from .volumes import checked_image, volume_from_node, volumes_from_nodes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +107,7 @@ def prepare_addition(
     bundle: Path,
     *,
     segmentation: SegmentationNode | None = None,
+    channels: Mapping[str, VolumeNode] | None = None,
     dose: VolumeNode | None = None,
     plan: PlanFacts | None = None,
     key: Path | None = None,
@@ -117,10 +118,11 @@ def prepare_addition(
 ) -> AdditionJob:
     """Read the patient from the scene and return the job whose request an engine encodes.
 
-    Who the patient is, the subject hierarchy tells. ``dose`` in Gy is that of ``plan``, which comes without doses of
-    its own; ``key`` is the file of the site's key (None: in its usual place). ``imagesFrom`` is the folder or the
-    DICOMweb address that the images load from, and ``bodyPart`` what they show in DICOM's words: None takes what
-    Slicer's DICOM database and the files' headers say. Pictures are kept only of body parts without a head.
+    Who the patient is, the subject hierarchy tells. ``channels`` are further images by the model's names. ``dose``
+    in Gy is that of ``plan``, which comes without doses of its own; ``key`` is the file of the site's key (None: in
+    its usual place). ``imagesFrom`` is the folder or the DICOMweb address that the images load from, and
+    ``bodyPart`` what they show in DICOM's words: None takes what Slicer's DICOM database and the files' headers
+    say. Pictures are kept only of body parts without a head.
 
     The library is not opened yet; see ``AdditionJob.check_library``. Raises UserError for an input that no model can
     take, a patient without an ID, and a ``dose`` that is none.
@@ -144,7 +146,12 @@ def prepare_addition(
     if planned is not None:
         check_is_dose(planned)
     return AdditionJob(
-        request=EncodeRequest(bundle, seen if manifest.preprocessing.structures else volume, hardware or Hardware()),
+        request=EncodeRequest(
+            bundle,
+            seen if manifest.preprocessing.structures else volume,
+            hardware or Hardware(),
+            channels=volumes_from_nodes(channels),
+        ),
         input=InputNode.of(node, volume),
         volume=named,
         manifest=manifest,

@@ -1,6 +1,6 @@
 """What SlicerVAE does to a scene, without a window: for scripts, tests, and the Slicer logic that delegates to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ class SceneLogic:
         outputVolume: VolumeNode | None = None,
         residualVolume: VolumeNode | None = None,
         segmentation: SegmentationNode | None = None,
+        channels: Mapping[str, VolumeNode] | None = None,
         sampleSeed: int | None = None,
         hardware: Hardware | None = None,
         override: bool = False,
@@ -49,7 +50,8 @@ class SceneLogic:
         """Write the model's reconstruction of a volume and the residual (input − reconstruction), both in its units.
 
         New nodes are made where none is given. ``segmentation`` has the structures that some models see, by the names
-        that the model gives them; what it is kept as makes no difference, nor does it change. ``sampleSeed`` None
+        that the model gives them; what it is kept as makes no difference, nor does it change. ``channels`` are the
+        further images that some models see, likewise, registered with the input on whatever grids. ``sampleSeed`` None
         decodes the posterior mean, a number one seeded draw. ``override`` lets a demonstration
         model look at a patient. Raises UserError for what a person can mend and Cancelled;
         the scene is then as it was.
@@ -60,6 +62,7 @@ class SceneLogic:
             Path(bundle),
             chosen,
             segmentation=segmentation,
+            channels=channels,
             sampleSeed=sampleSeed,
             hardware=hardware,
             override=override,
@@ -73,6 +76,7 @@ class SceneLogic:
         *,
         anomalyVolume: VolumeNode | None = None,
         segmentation: SegmentationNode | None = None,
+        channels: Mapping[str, VolumeNode] | None = None,
         options: AnomalyOptions | None = None,
         hardware: Hardware | None = None,
         override: bool = False,
@@ -86,6 +90,7 @@ class SceneLogic:
             Path(bundle),
             {ANOMALY: anomalyVolume},
             segmentation=segmentation,
+            channels=channels,
             anomaly=options,
             hardware=hardware,
             override=override,
@@ -140,6 +145,7 @@ class SceneLogic:
         count: int = 10,
         by: By = "kl",
         filters: "Selection | None" = None,
+        channels: Mapping[str, VolumeNode] | None = None,
         key: Path | str | None = None,
         hardware: Hardware | None = None,
         progress: Listener = ignore,
@@ -156,6 +162,7 @@ class SceneLogic:
             library,
             Path(bundle),
             structures=structures,
+            channels=channels,
             key=_path(key),
             options=RankingOptions(count, by, filters),
             hardware=hardware,
@@ -202,6 +209,7 @@ class SceneLogic:
         plan: PlanFacts | None = None,
         *,
         bundle: Path | str,
+        channels: Mapping[str, VolumeNode] | None = None,
         key: Path | str | None = None,
         imagesFrom: Path | str | None = None,
         bodyPart: str | None = None,
@@ -219,6 +227,7 @@ class SceneLogic:
             library,
             Path(bundle),
             segmentation=segmentation,
+            channels=channels,
             dose=dose,
             plan=plan,
             key=_path(key),

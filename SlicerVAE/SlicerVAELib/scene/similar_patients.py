@@ -1,6 +1,7 @@
 """The patients of a library who are most like the one in the scene, in two halves like the work in ``scene.jobs``."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from .nodes import InputNode, SegmentationNode, VolumeNode
 from .provenance import attributes_of, attributes_of_source, write_attributes
 from .segmentations import masks_from_node
 from .similarity_table import table_of
-from .volumes import checked_image, volume_from_node, world_geometry
+from .volumes import checked_image, volume_from_node, volumes_from_nodes, world_geometry
 
 if TYPE_CHECKING:
     from ..library.selection import Selection
@@ -151,12 +152,13 @@ def prepare_ranking(
     bundle: Path,
     *,
     structures: SegmentationNode | None = None,
+    channels: Mapping[str, VolumeNode] | None = None,
     key: Path | None = None,
     options: RankingOptions | None = None,
     hardware: Hardware | None = None,
 ) -> RankingJob:
-    """Read the input, with its structures where a segmentation is given, and return the job whose request an engine
-    encodes.
+    """Read the input, with its structures where a segmentation and its further images where ``channels`` are given by
+    the model's names, and return the job whose request an engine encodes.
 
     ``library`` is the address of a library of this bundle's posteriors. With the site's ``key`` a patient who is in the
     library already is left out of the ranking. The library is not opened yet; see ``RankingJob.check_library``. Raises
@@ -167,7 +169,12 @@ def prepare_ranking(
     volume = volume_from_node(node)
     seen = volume.replace(masks=masks_from_node(structures, volume)) if structures is not None else volume
     named, notices = standardised(seen)
-    request = EncodeRequest(bundle, seen if manifest.preprocessing.structures else volume, hardware or Hardware())
+    request = EncodeRequest(
+        bundle,
+        seen if manifest.preprocessing.structures else volume,
+        hardware or Hardware(),
+        channels=volumes_from_nodes(channels),
+    )
     return RankingJob(
         request=request,
         input=InputNode.of(node, volume),

@@ -1,5 +1,7 @@
 """A scalar volume node of the scene as a Volume: its voxels as they are, its place in the world, what it measures."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import slicer
 import slicer.util
@@ -35,6 +37,12 @@ def volume_from_node(node: slicer.vtkMRMLScalarVolumeNode | None) -> Volume:
     array.flags.writeable = False
     modality, inferred = _modality(node, array)
     return Volume(array, world_geometry(node), modality, inferred, source=_source(node))
+
+
+def volumes_from_nodes(nodes: Mapping[str, slicer.vtkMRMLScalarVolumeNode] | None) -> dict[str, Volume]:
+    """Read further images of a patient, by the names that a model gives them. Raises UserError as
+    ``volume_from_node``."""
+    return {name: volume_from_node(node) for name, node in (nodes or {}).items()}
 
 
 def checked_image(node: slicer.vtkMRMLScalarVolumeNode | None) -> slicer.vtkMRMLScalarVolumeNode:

@@ -10,6 +10,7 @@ import slicer.util
 import vtk
 
 from SlicerVAELib.core.bundle import write_bundle
+from SlicerVAELib.core.errors import UserError
 from SlicerVAELib.core.manifest import NetworkDescription
 from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.preprocessing import HounsfieldWindow, Preprocessing
@@ -24,6 +25,7 @@ from SlicerVAELib.panel.readiness import confirm_structures, override, warnings_
 from SlicerVAELib.panel.state import RunState
 from SlicerVAELib.panel.strip import strip_state
 from SlicerVAELib.scene import slice_views
+from SlicerVAELib.scene.logic import SceneLogic
 from SlicerVAELib.scene.provenance import provenance_of
 from SlicerVAELib.scene.segmentations import masks_from_node
 from SlicerVAELib.scene.volumes import volume_from_node
@@ -333,6 +335,15 @@ class TestFurtherImages:
         several.parameters.firstSlice = several.parameters.lastSlice = 2
         reconstruct.reconstruct()
         assert several.runs.status.text.startswith("Done in")
+
+    def test_scripts_name_the_volumes(self, several, ct, add_volume, engine):
+        same = add_volume(slicer.util.arrayFromVolume(ct) + 10, name="same")
+        same.CopyOrientation(ct)
+        nodes = {"T1": same, "T2": same}
+        made = SceneLogic(engine).reconstruct(ct, several.parameters.modelPath, channels=nodes, override=True)
+        assert provenance_of(made.residual).parameters["channel T2"] == "same"
+        with pytest.raises(UserError, match="T1"):
+            SceneLogic(engine).reconstruct(ct, several.parameters.modelPath, override=True)
 
     def test_a_volume_that_goes_is_no_longer_chosen(self, several, add_volume, scene):
         presenter, window = opened(several, InputPresenter)

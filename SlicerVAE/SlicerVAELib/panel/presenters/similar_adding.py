@@ -15,7 +15,7 @@ from ..chosen_model import NO_PATH
 from ..encoding import as_chosen
 from ..library_choice import site_key_file
 from ..ports import Aside
-from ..readiness import what_a_run_lacks
+from ..readiness import further_images, what_a_run_lacks
 from ..runs import Step, Task
 from ..section import Panel
 from ..state import Message
@@ -75,6 +75,7 @@ class Adding:
             self._library.address,
             panel.bundle,
             segmentation=parameters.structures,
+            channels=further_images(panel),
             dose=parameters.planDose,
             plan=plan_of(parameters),
             key=site_key_file(parameters.siteKeyPath),

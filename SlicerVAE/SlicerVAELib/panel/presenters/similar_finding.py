@@ -16,7 +16,7 @@ from ..encoding import as_chosen
 from ..library_choice import site_key_file
 from ..patient_search import search
 from ..ports import Aside
-from ..readiness import what_a_run_lacks
+from ..readiness import further_images, what_a_run_lacks
 from ..runs import Step, Task
 from ..section import Panel
 from ..similar_rows import PatientRow
@@ -112,6 +112,7 @@ class Finding:
             self._library.address,
             panel.bundle,
             structures=parameters.structures,
+            channels=further_images(panel),
             key=site_key_file(parameters.siteKeyPath),
             options=options_of(parameters),
             hardware=panel.hardware,
