@@ -256,6 +256,8 @@ class SlicerVAETest(ScriptedLoadableModuleTest):
         from SlicerVAELib.scene.demonstration import load_demonstration_patient
         from SlicerVAELib.scene.resources import MODEL
 
+        library = "rankSimilarPatients, loadSimilarPatient, dvhPlot and addToLibrary"
+        self.delayDisplay(f"{library} are tested by Testing/Python/SlicerVAESelfTest.py, which makes a library.")
         if importlib.util.find_spec("torch") is None:
             skipped = "reconstruct, detectAnomalies, synthesize and exportToDICOM"
             self.delayDisplay(f"Skipped, because PyTorch is not installed: {skipped}.")

@@ -1,4 +1,4 @@
-"""Messages between a client and the worker: version 4 of the protocol.
+"""Messages between a client and the worker: version 5 of the protocol.
 
 Transport
     The client starts ``python -m SlicerVAELib.worker --scratch FOLDER`` with a private folder for arrays. Messages are
@@ -16,7 +16,7 @@ Client → worker
     ``{"kind": "cancel", "id": n}``                      stop request n; ignored when n is not being worked on
 
 Worker → client
-    ``{"kind": "ready", "protocol": 4, "process_id": p, "software": "SlicerVAE 0.1.0"}``
+    ``{"kind": "ready", "protocol": 5, "process_id": p, "software": "SlicerVAE 0.1.0"}``
     ``{"kind": "progress", "id": n, "progress": {"fraction": 0.5, "stage": "…", "remaining_s": 3.2}}``
     ``{"kind": "result", "id": n, "result": …}``
     ``{"kind": "failed", "id": n, "error": "…", "message": "…", "detail": "…"}``
@@ -61,7 +61,7 @@ from ..core.errors import UserError, nearest
 from ..core.progress import Progress
 from ..core.records import from_data, to_data
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 MAX_LINE = 4 * 2**20
 
 Value = TypeVar("Value")

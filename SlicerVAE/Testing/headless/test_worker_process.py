@@ -333,7 +333,7 @@ def test_no_worker_and_no_file_survives_the_program_that_started_it(tmp_path, en
         ([sys.executable, "-c", "print('hello')"], "could not start; check the Python"),
         (
             [sys.executable, "-c", 'print(\'{"kind": "ready", "protocol": 9}\', flush=True); input()'],
-            "version 9 of the protocol and this program version 4; install the same",
+            "version 9 of the protocol and this program version 5; install the same",
         ),
     ],
 )
