@@ -237,20 +237,23 @@ class TestInput:
         assert "'empty' holds no image" in what_a_run_lacks(panel)
 
 
+def with_model(panel, folder, family, settings, **seen):
+    """The panel with a small model that sees more than one image, and its warnings overridden."""
+    settings = {"size": 64, "filters": 1, **settings}
+    manifest = tiny_manifest(
+        network=NetworkDescription(family, settings), preprocessing=Preprocessing(HounsfieldWindow(), 64, 6.0, **seen)
+    )
+    write_bundle(folder / "model", manifest, build(family, settings), card="# Small\n", preview=PREVIEW_PNG)
+    panel.parameters.modelPath = folder / "model"
+    override(panel, True)
+    return panel
+
+
 class TestStructures:
     @pytest.fixture
     def seeing(self, panel, tmp_path):
         """A panel whose model sees two structures."""
-        settings = {"size": 64, "structures": 2, "filters": 1}
-        manifest = tiny_manifest(
-            network=NetworkDescription("conv_pool_structures", settings),
-            preprocessing=Preprocessing(HounsfieldWindow(), 64, 6.0, structures=("Heart", "Lung_L")),
-        )
-        network = build("conv_pool_structures", settings)
-        write_bundle(tmp_path / "seeing", manifest, network, card="# Small\n", preview=PREVIEW_PNG)
-        panel.parameters.modelPath = tmp_path / "seeing"
-        override(panel, True)
-        return panel
+        return with_model(panel, tmp_path, "conv_pool_structures", {"structures": 2}, structures=("Heart", "Lung_L"))
 
     def test_a_side_is_never_guessed_and_doubles_wait(self, seeing, ct):
         presenter, window = opened(seeing, InputPresenter)
@@ -288,16 +291,7 @@ class TestFurtherImages:
     @pytest.fixture
     def several(self, panel, tmp_path):
         """A panel whose model sees T1 and T2 beside the input."""
-        settings = {"size": 64, "channels": 3, "filters": 1}
-        manifest = tiny_manifest(
-            network=NetworkDescription("conv_pool_vae", settings),
-            preprocessing=Preprocessing(HounsfieldWindow(), 64, 6.0, channels=("CT", "T1", "T2")),
-        )
-        network = build("conv_pool_vae", settings)
-        write_bundle(tmp_path / "several", manifest, network, card="# Small\n", preview=PREVIEW_PNG)
-        panel.parameters.modelPath = tmp_path / "several"
-        override(panel, True)
-        return panel
+        return with_model(panel, tmp_path, "conv_pool_vae", {"channels": 3}, channels=("CT", "T1", "T2"))
 
     def test_names_that_leave_no_doubt_are_suggested(self, several, add_volume):
         _, window = opened(several, InputPresenter)

@@ -45,12 +45,12 @@ class SoftIntroVAEObjective(Introspection):
 
     def encoder_terms(self, seen: Pass, moment: Moment) -> Terms:
         """L_E."""
-        kl = seen.posterior.kl().mean()
+        kl, variance = seen.posterior.kl().mean(), self._variance(seen)
         parts = {"mse": seen.mse, "kl": kl}
-        loss = self._reconstruction(seen) + self.settings.beta_kl * kl / self._values
+        loss = self._reconstruction(seen.mse, variance) + self.settings.beta_kl * kl / self._values
         for name, images in seen.generated.items():
             posterior = self.encoded(images, {})
-            exponential = torch.exp(2 * self._elbo(images, posterior, seen, moment))
+            exponential = torch.exp(2 * self._elbo(images, posterior, variance, moment))
             loss = loss + self.settings.alpha * 0.5 * exponential.mean()
             parts |= {f"kl_{name}": posterior.kl().mean(), f"exponential_{name}": exponential.mean()}
         return Terms(loss, parts)
@@ -58,7 +58,7 @@ class SoftIntroVAEObjective(Introspection):
     def generator_terms(self, seen: Pass, moment: Moment) -> Terms:  # noqa: ARG002
         """L_G."""
         parts = {"mse": seen.mse}
-        loss = self._reconstruction(seen)
+        loss = self._reconstruction(seen.mse, self._variance(seen))
         for name, images in seen.generated.items():
             kl = self.encoded(images, frozen(self.network, "encoder")).kl().mean()
             loss = loss + self.settings.alpha * self.settings.beta_kl * kl / self._values
@@ -70,18 +70,21 @@ class SoftIntroVAEObjective(Introspection):
         likelihood = judged_likelihood(mse, self._values, self.settings)
         return (self.settings.beta_rec * likelihood + self.settings.beta_kl * kl) / self._values
 
-    def _reconstruction(self, seen: Pass) -> torch.Tensor:
-        return self.settings.beta_rec * seen.mse / (2 * self._variance(seen))
+    def _reconstruction(self, mse: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+        return self.settings.beta_rec * mse / (2 * variance)
 
     def _variance(self, seen: Pass) -> torch.Tensor:
         return noise_variance(seen.errors, torch.ones_like(seen.errors), self.settings)
 
-    def _elbo(self, images: torch.Tensor, posterior: DiagonalGaussian, seen: Pass, moment: Moment) -> torch.Tensor:
+    def _elbo(
+        self, images: torch.Tensor, posterior: DiagonalGaussian, variance: torch.Tensor, moment: Moment
+    ) -> torch.Tensor:
         """The ELBO of generated images, weighted, (N,)."""
         latents = posterior.draw(moment.draws.normal(tuple(posterior.mean.shape)))
         decoded = self.decoded(latents, frozen(self.network, "decoder"))
-        error = (images - decoded).square().flatten(1).mean(dim=1) / (2 * self._variance(seen))
-        return -(self.settings.beta_rec * error + self.settings.beta_neg * posterior.kl() / self.network.latent.size)
+        errors = (images - decoded).square().flatten(1).mean(dim=1)
+        kl = posterior.kl() / self.network.latent.size
+        return -(self._reconstruction(errors, variance) + self.settings.beta_neg * kl)
 
     @property
     def _values(self) -> int:
