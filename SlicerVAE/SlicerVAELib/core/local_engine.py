@@ -42,11 +42,10 @@ from .progress import Cancel, Listener, Meter, Progress, ignore, part_of
 from .reconstruction import noise_of_draw, per_slice, reconstruct
 from .records import from_data, to_data
 from .result_notes import (
-    channels_told,
     on_demonstration,
     on_the_draw,
     on_what_is_left_out,
-    override_told,
+    request_told,
     what_is_decoded,
 )
 from .slice_latents import checked_latents, latents_at
@@ -122,8 +121,7 @@ class LocalEngine:
             **(choice.parameters(request.anomaly) if choice else {}),
             "reconstruction of": what_is_decoded(latent, request.sample_seed),
             "batch size": str(placement.batch_size),
-            **channels_told(request.channels),
-            **override_told(request.override),
+            **request_told(request.channels, override=request.override),
         }
         return Reconstruction(
             arrays=arrays,
@@ -205,7 +203,7 @@ class LocalEngine:
             positions_mm=positions_mm,
             notices=(*warnings, *placement.notices),
             provenance=_provenance(
-                manifest, placement, {**channels_told(request.channels), **override_told(request.override)}, warnings
+                manifest, placement, request_told(request.channels, override=request.override), warnings
             ),
         )
 
@@ -233,8 +231,7 @@ class LocalEngine:
                 placement,
                 {
                     "batch size": str(placement.batch_size),
-                    **channels_told(request.channels),
-                    **override_told(request.override),
+                    **request_told(request.channels, override=request.override),
                 },
                 warnings,
             ),

@@ -7,14 +7,12 @@ from .manifest import Manifest
 from .volume import Volume
 
 
-def override_told(override: bool) -> dict[str, str]:
-    """What the provenance tells of an override."""
-    return {"override": "warnings were overridden by the person"} if override else {}
-
-
-def channels_told(channels: Mapping[str, Volume]) -> dict[str, str]:
-    """What the provenance tells of further images."""
-    return {f"channel {name}": volume.source.name or volume.source.path for name, volume in channels.items()}
+def request_told(channels: Mapping[str, Volume], *, override: bool) -> dict[str, str]:
+    """What the provenance tells of a request: its further images, and an override."""
+    told = {f"channel {name}": volume.source.name or volume.source.path for name, volume in channels.items()}
+    if override:
+        told["override"] = "warnings were overridden by the person"
+    return told
 
 
 def what_is_decoded(latent: Latent, seed: int | None) -> str:
