@@ -253,15 +253,23 @@ class Cable:
 
     def _relay(self, caller: socket.socket, breaks: bool) -> None:
         with caller, socket.create_connection(("127.0.0.1", self._target)) as server, contextlib.suppress(OSError):
-            # One request a connection, so that the connections can be counted.
-            request = caller.recv(65536).replace(b"keep-alive", b"close")
-            server.sendall(request)
-            sent = 0
-            while piece := server.recv(300):
+            # One request a connection, so that the connections can be counted. The answer has to say so, or the caller
+            # keeps the connection and may ask on it just before it learns that it is closed.
+            server.sendall(caller.recv(65536).replace(b"keep-alive", b"close"))
+            head, body = self._head(server)
+            caller.sendall(head.replace(b"Connection: keep-alive", b"Connection: close"))
+            caller.sendall(body or server.recv(300))
+            while not breaks and (piece := server.recv(300)):
                 caller.sendall(piece)
-                sent += len(piece)
-                if breaks and sent >= 300:
-                    return
+
+    @staticmethod
+    def _head(server: socket.socket) -> tuple[bytes, bytes]:
+        """The answer's head with its empty line, and what came with it of the body."""
+        received = b""
+        while b"\r\n\r\n" not in received and (piece := server.recv(300)):
+            received += piece
+        head, end, beginning = received.partition(b"\r\n\r\n")
+        return head + end, beginning
 
 
 @contextlib.contextmanager
