@@ -18,9 +18,8 @@ from ..library.thumbnails import thumbnails_of
 from . import hierarchy
 from .dicom_files import file_of
 from .nodes import InputNode, SegmentationNode, VolumeNode
-from .segmentations import masks_from_node
-from .similar_patients import refuse_other_model, refuse_other_posteriors
-from .volumes import checked_image, volume_from_node, volumes_from_nodes
+from .similar_patients import refuse_other_model, refuse_other_posteriors, request_to_encode, volume_with_structures
+from .volumes import checked_image, volume_from_node
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,33 +127,25 @@ def prepare_addition(
     take, a patient without an ID, and a ``dose`` that is none.
     """
     node = checked_image(inputVolume)
-    volume = volume_from_node(node)
     identifier = hierarchy.patient_id(node)
     if not identifier:
         raise UserError(
             f"'{node.GetName()}' belongs to no patient with an ID in the subject hierarchy, so nobody could be known "
             "again; load it as DICOM."
         )
-    manifest = read_manifest(bundle)
     file = file_of(node)
     place = str(imagesFrom or (file.parent if file is not None else ""))
     part = _body_part(file) if bodyPart is None else bodyPart
-    source = dataclasses.replace(volume.source, body_part=part)
-    seen = volume.replace(masks=masks_from_node(segmentation, volume)) if segmentation is not None else volume
-    named, notices = standardised(seen.replace(source=source))
+    seen = volume_with_structures(node, segmentation)
+    named, notices = standardised(seen.replace(source=dataclasses.replace(seen.source, body_part=part)))
     planned = volume_from_node(checked_image(dose)) if dose is not None else None
     if planned is not None:
         check_is_dose(planned)
     return AdditionJob(
-        request=EncodeRequest(
-            bundle,
-            seen if manifest.preprocessing.structures else volume,
-            hardware or Hardware(),
-            channels=volumes_from_nodes(channels),
-        ),
-        input=InputNode.of(node, volume),
+        request=request_to_encode(bundle, seen, channels, hardware),
+        input=InputNode.of(node, seen),
         volume=named,
-        manifest=manifest,
+        manifest=read_manifest(bundle),
         identity=PatientIdentity(identifier, (series_identity(named, place),)),
         plan=plan,
         dose=planned,

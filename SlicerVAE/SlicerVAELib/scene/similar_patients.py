@@ -165,19 +165,11 @@ def prepare_ranking(
     UserError for an input that no model can take.
     """
     node = checked_image(inputVolume)
-    manifest = read_manifest(bundle)
-    volume = volume_from_node(node)
-    seen = volume.replace(masks=masks_from_node(structures, volume)) if structures is not None else volume
+    seen = volume_with_structures(node, structures)
     named, notices = standardised(seen)
-    request = EncodeRequest(
-        bundle,
-        seen if manifest.preprocessing.structures else volume,
-        hardware or Hardware(),
-        channels=volumes_from_nodes(channels),
-    )
     return RankingJob(
-        request=request,
-        input=InputNode.of(node, volume),
+        request=request_to_encode(bundle, seen, channels, hardware),
+        input=InputNode.of(node, seen),
         volume=named,
         patient_id=hierarchy.patient_id(node),
         library=library,
@@ -185,6 +177,22 @@ def prepare_ranking(
         options=options or RankingOptions(),
         notices=tuple(notices),
     )
+
+
+def volume_with_structures(node: VolumeNode, structures: SegmentationNode | None) -> Volume:
+    """The node's volume, with the masks of the segmentation where one is given."""
+    volume = volume_from_node(node)
+    return volume.replace(masks=masks_from_node(structures, volume)) if structures is not None else volume
+
+
+def request_to_encode(
+    bundle: Path, volume: Volume, channels: Mapping[str, VolumeNode] | None, hardware: Hardware | None
+) -> EncodeRequest:
+    """The request for the posteriors of a volume and its further images. Masks go along only to a model that sees
+    structures."""
+    sees_structures = read_manifest(bundle).preprocessing.structures
+    seen = volume if sees_structures else volume.replace(masks={})
+    return EncodeRequest(bundle, seen, hardware or Hardware(), channels=volumes_from_nodes(channels))
 
 
 def refuse_other_model(library: "Library", manifest: Manifest) -> None:
