@@ -38,8 +38,8 @@ class Terms:
 class Objective(nn.Module, abc.ABC):
     """What is minimised for one kind of network.
 
-    Every step runs through ``phases``; each has an optimiser of its own over ``parameters_of(phase)`` and a forward
-    and backward pass of its own. Buffers of the objective are kept in checkpoints beside the network's weights.
+    Each of the ``phases`` has an optimiser of its own over ``parameters_of(phase)``; which of them step together,
+    ``passes`` tells. Buffers of the objective are kept in checkpoints beside the network's weights.
     """
 
     phases: ClassVar[tuple[str, ...]] = ("all",)
@@ -58,9 +58,14 @@ class Objective(nn.Module, abc.ABC):
         """The parameters that the phase's optimiser changes."""
         return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
 
+    def passes(self, epoch: float) -> Mapping[str, Sequence[str]]:  # noqa: ARG002 - the same all the time
+        """The forward and backward passes of a step: what ``forward`` is told of each, and the phases whose optimisers
+        step after it."""
+        return {phase: (phase,) for phase in self.phases}
+
     @abc.abstractmethod
     def forward(self, batch: Batch, moment: Moment, phase: str = "all") -> Terms:
-        """Terms of a training batch."""
+        """Terms of a training batch in one of the ``passes``."""
 
     def after_step(self, moment: Moment) -> None:
         """Whatever has to follow the optimisers' steps outside of gradients."""

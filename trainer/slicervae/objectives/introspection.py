@@ -19,6 +19,8 @@ from ..data.batch import Batch
 from .base import Moment, Objective, Terms, squared_error
 from .passes import Replaced, decode_with, encode_with, frozen, reason_against_network, unrecorded
 
+WARM_UP = "warm-up"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IntrospectionSettings:
@@ -30,8 +32,9 @@ class IntrospectionSettings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pass:
-    """A batch seen by one part: the ``posterior`` of its images, the mean squared ``errors`` of each after a draw from
-    it was decoded (N,), and the images ``generated``, "reconstructed" and "sampled"; none during the warm-up."""
+    """A batch seen by one part, or in the warm-up by both: the ``posterior`` of its images, the mean squared ``errors``
+    of each after a draw from it was decoded (N,), and in the game the images ``generated``, "reconstructed" and
+    "sampled"."""
 
     posterior: DiagonalGaussian
     errors: torch.Tensor
@@ -46,9 +49,10 @@ class Pass:
 class Introspection(Objective):
     """An encoder and a decoder with losses, phases and optimisers of their own.
 
-    In either phase the other part is held fixed. The decoder's phase begins anew: with the encoder as its step has just
-    left it, it draws latents of the images, without a gradient to the encoder, decodes them and has the result encoded,
-    so that no gradient runs through weights that have changed since.
+    In the warm-up both step together after one pass, as those of a VAE do; in turns they learn more slowly and less
+    steadily. In the game, in either phase the other part is held fixed. The decoder's phase begins anew: with the
+    encoder as its step has just left it, it draws latents of the images, without a gradient to the encoder, decodes
+    them and has the result encoded, so that no gradient runs through weights that have changed since.
 
     Batch norm: every batch (real, reconstructed, sampled) is normalised on its own. Running statistics are taken of the
     real images in the encoder's phase, and of their reconstructions in the decoder's; samples leave none. Otherwise,
@@ -78,12 +82,17 @@ class Introspection(Objective):
         part = self.network.encoder if phase == "encoder" else self.network.decoder
         return [parameter for parameter in part.parameters() if parameter.requires_grad]
 
+    def passes(self, epoch: float) -> Mapping[str, Sequence[str]]:
+        """One for both parts until the game begins, then one for each."""
+        return super().passes(epoch) if self._is_game(epoch) else {WARM_UP: self.phases}
+
     def forward(self, batch: Batch, moment: Moment, phase: str = "all") -> Terms:
-        """Terms of a batch for the encoder or the decoder ("generator")."""
-        is_game = moment.epoch >= self.settings.warm_up_epochs
+        """Terms of a batch for both ("warm-up"), the encoder or the decoder ("generator")."""
+        if phase == WARM_UP:
+            return self.encoder_terms(self._pass_of_both(batch, moment), moment)
         if phase == "encoder":
-            return self.encoder_terms(self._pass_of_encoder(batch, moment, is_game=is_game), moment)
-        return self.generator_terms(self._pass_of_generator(batch, moment, is_game=is_game), moment)
+            return self.encoder_terms(self._pass_of_encoder(batch, moment), moment)
+        return self.generator_terms(self._pass_of_generator(batch, moment), moment)
 
     @abc.abstractmethod
     def encoder_terms(self, seen: Pass, moment: Moment) -> Terms:
@@ -99,7 +108,7 @@ class Introspection(Objective):
 
     def after_step(self, moment: Moment) -> None:
         """Count the steps of the game."""
-        if moment.epoch >= self.settings.warm_up_epochs:
+        if self._is_game(moment.epoch):
             self.played.fill_(moment.step + 1)
 
     def measure(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -121,25 +130,29 @@ class Introspection(Objective):
         """The image of latents, in whose making no running statistics change."""
         return decode_with(self.network, latents, {**unrecorded(self.network), **replaced})
 
-    def _pass_of_encoder(self, batch: Batch, moment: Moment, *, is_game: bool) -> Pass:
+    def _is_game(self, epoch: float) -> bool:
+        return epoch >= self.settings.warm_up_epochs
+
+    def _pass_of_both(self, batch: Batch, moment: Moment) -> Pass:
+        posterior = cast(DiagonalGaussian, self.network.encode(batch.images))
+        reconstructed = self.network.decode(posterior.draw(_normal(moment, posterior)))
+        return Pass(posterior, squared_error(batch, reconstructed), {})
+
+    def _pass_of_encoder(self, batch: Batch, moment: Moment) -> Pass:
         posterior = cast(DiagonalGaussian, self.network.encode(batch.images))
         decoder = frozen(self.network, "decoder")
         reconstructed = self.decoded(posterior.draw(_normal(moment, posterior)), decoder)
-        generated = {}
-        if is_game:
-            with torch.no_grad():
-                sampled = self.decoded(_prior(moment, posterior), {})
-            generated = {"reconstructed": reconstructed.detach(), "sampled": sampled}
+        with torch.no_grad():
+            sampled = self.decoded(_prior(moment, posterior), {})
+        generated = {"reconstructed": reconstructed.detach(), "sampled": sampled}
         return Pass(posterior, squared_error(batch, reconstructed), generated)
 
-    def _pass_of_generator(self, batch: Batch, moment: Moment, *, is_game: bool) -> Pass:
+    def _pass_of_generator(self, batch: Batch, moment: Moment) -> Pass:
         with torch.no_grad():
             posterior = self.encoded(batch.images, {})
             latents = posterior.draw(_normal(moment, posterior))
         reconstructed = self.network.decode(latents)
-        generated = {}
-        if is_game:
-            generated = {"reconstructed": reconstructed, "sampled": self.decoded(_prior(moment, posterior), {})}
+        generated = {"reconstructed": reconstructed, "sampled": self.decoded(_prior(moment, posterior), {})}
         return Pass(posterior, squared_error(batch, reconstructed), generated)
 
 

@@ -140,15 +140,17 @@ class Training:
         return list(parts[first : first + self._settings.accumulate])
 
     def _step(self, parts: list[Batch], state: TrainingState, per_epoch: int, total: int) -> dict[str, float]:
-        """One step of every phase's optimiser; returns the terms' means over the whole batch."""
+        """One step of every optimiser; returns the terms' means over the whole batch."""
         epoch = state.epoch + state.position / per_epoch
         rate = self._settings.learning_rate * _schedule(self._settings.schedule, state.step, total)
         batches = [self._augmented(self._fabric.to_device(part), state.step, n) for n, part in enumerate(parts)]
         sums: dict[str, torch.Tensor] = {}
-        for number, (phase, optimizer) in enumerate(self._optimizers.items()):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.zero_grad()
+        for number, (phase, together) in enumerate(self._plain.passes(epoch).items()):
+            optimizers = [self._optimizers[name] for name in together]
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.zero_grad()
             for n, batch in enumerate(batches):
                 pass_number = state.step * len(self._optimizers) + number
                 draws = self._draws("noise", pass_number, n)
@@ -160,13 +162,15 @@ class Training:
                     terms: Terms = self._objective(batch, moment, phase)
                     self._fabric.backward(terms.loss / len(batches))
                 for name, value in {"loss": terms.loss, **terms.parts}.items():
-                    key = name if len(self._optimizers) == 1 else _phased(name, phase, number)
+                    key = _phased(name, phase, number)
                     sums[key] = sums.get(key, torch.zeros((), device=value.device)) + value.detach() / len(batches)
             if self._settings.clip_norm:
-                self._fabric.clip_gradients(
-                    self._objective, optimizer, max_norm=self._settings.clip_norm, error_if_nonfinite=False
-                )
-            optimizer.step()
+                for optimizer in optimizers:
+                    self._fabric.clip_gradients(
+                        self._objective, optimizer, max_norm=self._settings.clip_norm, error_if_nonfinite=False
+                    )
+            for optimizer in optimizers:
+                optimizer.step()
             self._plain.after_step(moment)
         # In the order of the phases: what one of them has spoiled, the next ones only show.
         values = summed(torch.stack([value.float() for value in sums.values()])) / process_count()
@@ -317,9 +321,7 @@ def images_per_step(settings: TrainingSettings, images: int) -> int:
 
 
 def _phased(name: str, phase: str, number: int) -> str:
-    """The log's name of a term: "mse" and the like once, from the first phase, the losses of each phase apart."""
-    if name == "loss" and number == 0:
-        return "loss"
+    """The log's name of a term: as it is in the first pass of a step, with its phase in the others."""
     return f"{phase}_{name}" if number else name
 
 
