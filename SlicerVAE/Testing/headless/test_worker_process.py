@@ -18,7 +18,6 @@ from SlicerVAELib.core.progress import Cancel
 from SlicerVAELib.worker import protocol
 from SlicerVAELib.worker.arrays import Scratch
 from SlicerVAELib.worker.client import WorkerEngine, worker_command, worker_environment
-from Testing.headless.patience import AT_ONCE_S
 from Testing.headless.worker_helper import COMMAND, STEPS, SmallEngine, request
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -185,13 +184,13 @@ def test_kill_9_while_nothing_is_asked_is_not_even_noticed(worker):
 
 @posix_only
 @pytest.mark.parametrize(("method", "survives"), [("polls", True), ("sticks", False), ("sticks_in_c", False)])
-def test_cancel_answers_at_once_and_kills_what_does_not_listen(worker, tmp_path, method, survives):
+def test_cancel_answers_within_a_second_and_kills_what_does_not_listen(worker, tmp_path, method, survives):
     worker.start()
     first, cancel = worker.process_id, Cancel()
     interruption = Interruption(cancel.request)
     with pytest.raises(Cancelled):
         worker.reconstruct(request(method), interruption, cancel)
-    assert time.monotonic() - interruption.began < AT_ONCE_S
+    assert time.monotonic() - interruption.began < 1
     assert lives(first) == survives or wait_until(lambda: lives(first) == survives)
     assert list(worker_folder(tmp_path).iterdir()) == []
     worker.reconstruct(request())
@@ -204,7 +203,7 @@ def test_cancel_before_the_worker_is_ready_does_not_wait_for_it(worker):
     began = time.monotonic()
     with pytest.raises(Cancelled):
         worker.reconstruct(request(), cancel=cancel)
-    assert time.monotonic() - began < AT_ONCE_S
+    assert time.monotonic() - began < 1
     worker.reconstruct(request(), cancel=Cancel())
 
 
@@ -243,7 +242,7 @@ def test_close_ends_the_worker_at_once_even_at_work(tmp_path):
     interruption = Interruption(engine.close)
     with pytest.raises(Cancelled):
         engine.reconstruct(request("sticks"), interruption)
-    assert time.monotonic() - interruption.began < AT_ONCE_S
+    assert time.monotonic() - interruption.began < 1
     assert wait_until(lambda: not lives(first))
     assert files_below(tmp_path) == {"lock"}
     with pytest.raises(RuntimeError, match="closed"):
@@ -467,7 +466,7 @@ def test_the_input_closing_ends_the_worker_at_once(tmp_path):
     began = time.monotonic()
     raw.process.stdin.close()
     assert raw.process.wait(timeout=5) == 0
-    assert time.monotonic() - began < AT_ONCE_S
+    assert time.monotonic() - began < 1
     raw.process.stdout.close()
 
 
