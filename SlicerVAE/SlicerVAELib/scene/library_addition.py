@@ -133,6 +133,7 @@ def prepare_addition(
             f"'{node.GetName()}' belongs to no patient with an ID in the subject hierarchy, so nobody could be known "
             "again; load it as DICOM."
         )
+    manifest = read_manifest(bundle)
     file = file_of(node)
     place = str(imagesFrom or (file.parent if file is not None else ""))
     part = _body_part(file) if bodyPart is None else bodyPart
@@ -142,10 +143,10 @@ def prepare_addition(
     if planned is not None:
         check_is_dose(planned)
     return AdditionJob(
-        request=request_to_encode(bundle, seen, channels, hardware),
+        request=request_to_encode(bundle, manifest, seen, channels, hardware),
         input=InputNode.of(node, seen),
         volume=named,
-        manifest=read_manifest(bundle),
+        manifest=manifest,
         identity=PatientIdentity(identifier, (series_identity(named, place),)),
         plan=plan,
         dose=planned,

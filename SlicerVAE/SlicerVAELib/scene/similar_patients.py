@@ -168,7 +168,7 @@ def prepare_ranking(
     seen = volume_with_structures(node, structures)
     named, notices = standardised(seen)
     return RankingJob(
-        request=request_to_encode(bundle, seen, channels, hardware),
+        request=request_to_encode(bundle, read_manifest(bundle), seen, channels, hardware),
         input=InputNode.of(node, seen),
         volume=named,
         patient_id=hierarchy.patient_id(node),
@@ -186,12 +186,15 @@ def volume_with_structures(node: VolumeNode, structures: SegmentationNode | None
 
 
 def request_to_encode(
-    bundle: Path, volume: Volume, channels: Mapping[str, VolumeNode] | None, hardware: Hardware | None
+    bundle: Path,
+    manifest: Manifest,
+    volume: Volume,
+    channels: Mapping[str, VolumeNode] | None,
+    hardware: Hardware | None,
 ) -> EncodeRequest:
     """The request for the posteriors of a volume and its further images. Masks go along only to a model that sees
     structures."""
-    sees_structures = read_manifest(bundle).preprocessing.structures
-    seen = volume if sees_structures else volume.replace(masks={})
+    seen = volume if manifest.preprocessing.structures else volume.replace(masks={})
     return EncodeRequest(bundle, seen, hardware or Hardware(), channels=volumes_from_nodes(channels))
 
 

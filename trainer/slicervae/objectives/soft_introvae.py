@@ -22,8 +22,7 @@ class SoftIntroVAESettings(IntrospectionSettings, LikelihoodSettings):
     the mean KL divergence over the J latents, so that it means the same for every size: the original's 1024, times
     J = 512 over the C·H·W = 196,608 values of its faces, is 2.7, and its 256 with J = 128 and 3,072 values 10.7. The
     larger it is, the fewer nats generated images need to be let alone, and the nearer posteriors stay to the prior.
-    ``alpha`` weighs the exponentials as it weighed
-    IntroVAE's hinges.
+    ``alpha`` weighs the exponentials as it weighed IntroVAE's hinges.
     """
 
     kind: Literal["soft_introvae"] = "soft_introvae"
