@@ -46,13 +46,10 @@ def export(
     ``core.bundle.write_bundle``. Raises UserError for a run without a finished epoch.
     """
     folder = RunFolder(run)
-    if not folder.exists:
-        raise UserError(f"{run} is not a run of 'slicervae fit'; check the path.")
+    folder.check_is_run()
     if out.exists():
         raise UserError(f"{out} exists already; choose another --out or remove it first.")
-    recipe, record, state = folder.recipe(), folder.record(), folder.load()
-    if state is None or not state.best_network:
-        raise UserError(f"{run} has no finished epoch yet; let it train on with 'slicervae fit … --resume'.")
+    recipe, record, state = folder.recipe(), folder.record(), folder.with_best_weights()
     network = build(recipe.network.family, recipe.network.settings)
     network.load_state_dict(state.best_network)
     network.eval().requires_grad_(False)

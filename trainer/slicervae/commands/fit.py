@@ -16,9 +16,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("recipe", metavar="RECIPE", help="name of a recipe; 'slicervae recipes' lists them")
     parser.add_argument(
-        "--data", metavar="DIR", help="folder of patients, or dicomweb+http://…/studies/UID; needed but with --resume"
+        "--data",
+        metavar="DIR",
+        help="folder of patients, or dicomweb+http://…/studies/UID; needed by a new run",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run, new or to resume")
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="RUN",
+        help="begin with the best weights of another run, on its network, images and split, in place of --data",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -65,11 +73,21 @@ def _train(options: argparse.Namespace) -> None:
     from ..recipe import load_recipe
     from ..training.fit import fit, resume
     from ..training.run_folder import RunFolder
+    from ..training.start import recipe_on
 
     changes = list(options.changes)
     if options.max_epochs is not None:
         changes.append(f"training.epochs={options.max_epochs}")
-    recipe = load_recipe(options.recipe, changes)
+    data = options.data
+    if options.start_from is None:
+        recipe = load_recipe(options.recipe, changes)
+    elif options.resume:
+        raise UserError("A resumed run has begun already; leave out --start-from or --resume.")
+    elif data is not None:
+        raise UserError(f"The data are those of {options.start_from}; leave out --data or --start-from.")
+    else:
+        recipe = recipe_on(options.start_from, options.recipe, changes)
+        data = RunFolder(options.start_from).record().data
     hardware = dataclasses.replace(hardware_of(options), precision=options.precision)
     again = f"slicervae fit {options.recipe} --out {options.out} --resume{_place_in_words(options)}"
     with (
@@ -94,12 +112,13 @@ def _train(options: argparse.Namespace) -> None:
                 cancel=cancel,
             )
         else:
-            if options.data is None:
+            if data is None:
                 raise UserError("A new run needs --data DIR, the folder of patients.")
             state = fit(
                 recipe,
-                options.data,
+                data,
                 options.out,
+                start=options.start_from,
                 seed=options.seed,
                 hardware=hardware,
                 compiled=options.compile,

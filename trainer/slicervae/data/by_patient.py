@@ -36,8 +36,7 @@ def patients_of_run(
     Raises UserError for another run, and for too few patients.
     """
     folder = RunFolder(run)
-    if not folder.exists:
-        raise UserError(f"{run} is not a run of 'slicervae fit'; check the path.")
+    folder.check_is_run()
     recipe, record = folder.recipe(), folder.record()
     if recipe.network != manifest.network or record.preprocessing != manifest.preprocessing:
         raise UserError(f"{manifest.title} was not exported from the run {run}; name its own run.")

@@ -124,8 +124,7 @@ def _title(kind: _Kind, kinds: Sequence[_Kind]) -> str:
 
 def _owner(path: Path, manifests: dict[Path, Manifest]) -> tuple[Path, Run]:
     folder = RunFolder(path)
-    if not folder.exists:
-        raise UserError(f"{path} is not a run of 'slicervae fit'; check the path.")
+    folder.check_is_run()
     recipe, record, state = folder.recipe(), folder.record(), folder.load()
     if state is not None:
         for bundle, manifest in manifests.items():

@@ -11,6 +11,7 @@ from torch import nn
 
 from SlicerVAELib.core.engine import Hardware
 from SlicerVAELib.core.errors import UserError
+from SlicerVAELib.core.local_engine import SOFTWARE
 from SlicerVAELib.core.networks import build
 from SlicerVAELib.core.placement import is_out_of_memory
 from SlicerVAELib.core.progress import Cancel, Listener, ignore, part_of
@@ -38,6 +39,7 @@ def fit(
     data: str | Path,
     out: Path,
     *,
+    start: Path | None = None,
     seed: int = 0,
     hardware: Hardware = Hardware(),  # noqa: B008 - frozen
     compiled: bool = False,
@@ -46,6 +48,9 @@ def fit(
     cancel: Cancel,
 ) -> TrainingState:
     """Train ``recipe`` on the patients in ``data`` as a new run in ``out``.
+
+    With ``start``, the folder of a run with that network, its best weights are the first ones, and its patients and
+    their split those of the new run; ``recipe`` is then one that ``start.recipe_on`` returned, and ``data`` that run's.
 
     ``data`` is a folder or, as text, the address of a study on a DICOMweb server, of which a copy is there as long as
     this lasts. Everything that can be wrong with the recipe, the data or the place is found before training begins;
@@ -61,8 +66,12 @@ def fit(
 
         def begin() -> RunRecord:
             RunFolder(out).check_free()
-            surveying = part_of(listener, 0.0, SURVEY_SHARE)
-            record = decide(recipe, place, objective.network, seed, Cache(cache), surveying, cancel)
+            if start is None:
+                surveying = part_of(listener, 0.0, SURVEY_SHARE)
+                record = decide(recipe, place, objective.network, seed, Cache(cache), surveying, cancel)
+            else:
+                earlier = RunFolder(start).record()
+                record = dataclasses.replace(earlier, seed=seed, software=SOFTWARE, started_from=str(start.resolve()))
             return dataclasses.replace(record, precision=_precision(hardware))
 
         decided = from_first(begin)
@@ -160,6 +169,10 @@ class _Run:
         training, validation = images_of(self.recipe, self.record, self.cache, preparing, cancel)
         images_per_step(self.recipe.training, len(training))
         from_first(begun)
+        has_learned = bool(self.record.started_from)
+        if state is None and has_learned:
+            start = RunFolder(Path(self.record.started_from))
+            self.objective.network.load_state_dict(start.with_best_weights().best_network)
         if self.compiled:
             _compile(self.objective.network.encoder)
             _compile(self.objective.network.decoder)
@@ -174,6 +187,7 @@ class _Run:
             save=self._save,
             augment=augmentation_of(self.recipe.augmentation, self.record.preprocessing),
             log=log,
+            has_learned=has_learned,
         )
         try:
             return loop.run(training, validation, state, part_of(listener, PREPARATION_SHARE, 1.0), cancel)

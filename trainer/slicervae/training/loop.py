@@ -36,7 +36,8 @@ class Training:
     """Trains one objective on images that come from an ``ImageSource``.
 
     ``save`` is called in the first process with the state after an epoch, every five minutes, when ``cancel`` was
-    requested, and at the end; epochs that are short beside the saving are passed over. The order of images depends on
+    requested, and at the end; epochs that are short beside the saving are passed over. A network that ``has_learned``
+    keeps its weights; another one begins at the images' mean brightness. The order of images depends on
     the seed and the epoch, their noise and augmentation on the seed and the step, so that a run that was stopped
     anywhere and goes on equals one that never stopped.
     """
@@ -51,9 +52,10 @@ class Training:
         save: Callable[[TrainingState], None],
         augment: Augment | None = None,
         log: RunLog | None = None,
+        has_learned: bool = False,
     ) -> None:
         self._settings, self._fabric, self._seed, self._save = settings, fabric, seed, save
-        self._augment, self._log = augment, log
+        self._augment, self._log, self._has_learned = augment, log, has_learned
         self._plain = objective
         optimizers = [
             torch.optim.Adam(objective.parameters_of(phase), lr=settings.learning_rate) for phase in objective.phases
@@ -76,7 +78,7 @@ class Training:
         Without validation images the last weights are the best ones: losses of a warm-up can't be compared with those
         after it. Raises UserError when the loss or a weight is no longer a number; the last checkpoint stays.
         """
-        if state is None:
+        if state is None and not self._has_learned:
             self._begin(training)
         state = self._restored(state)
         self.stopwatch = Stopwatch(state.seconds)

@@ -26,6 +26,7 @@ class RunRecord:
 
     ``precision`` is that of the network's arithmetic, ``contents`` a SHA-256 of the files of every study, by its name;
     ``left_out`` are the studies that lack something, and ``notices`` what a person should know of the data.
+    ``started_from`` is the folder of the run whose weights were the first ones, empty for random ones.
     """
 
     data: str
@@ -42,6 +43,7 @@ class RunRecord:
     contents: dict[str, str] = dataclasses.field(default_factory=dict)
     left_out: list[str] = dataclasses.field(default_factory=list)
     notices: list[str] = dataclasses.field(default_factory=list)
+    started_from: str = ""
 
 
 @dataclasses.dataclass
@@ -154,6 +156,19 @@ class RunFolder:
             return TrainingState(**torch.load(path, map_location="cpu", weights_only=True))
         except Exception as error:  # noqa: BLE001 - torch raises a dozen kinds for one cause
             raise UserError(f"{path} is damaged ({type(error).__name__}); train anew with another --out.") from None
+
+    def check_is_run(self) -> None:
+        """Raise UserError when no run was begun here."""
+        if not self.exists:
+            raise UserError(f"{self.path} is not a run of 'slicervae fit'; check the path.")
+
+    def with_best_weights(self) -> TrainingState:
+        """The last checkpoint. Raises UserError for what is no run, and for one without a finished epoch."""
+        self.check_is_run()
+        state = self.load()
+        if state is None or not state.best_network:
+            raise UserError(f"{self.path} has no finished epoch yet; let it train on with 'slicervae fit … --resume'.")
+        return state
 
     def _text(self, path: Path) -> str:
         try:
