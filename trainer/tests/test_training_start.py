@@ -1,5 +1,7 @@
 """A run that begins with the weights of another one."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -66,6 +68,7 @@ def test_a_run_that_died_before_its_first_checkpoint_begins_there_again(small_ru
     ("words", "sentence"),
     [
         (["soft_introvae50", "--start-from", "EMPTY"], "is not a run of 'slicervae fit'"),
+        (["soft_introvae50", "--start-from", "BEGUN"], "has no finished epoch yet"),
         (["soft_introvae50", "--start-from", "DONE", "--data", "EMPTY"], "leave out --data or --start-from"),
         (["soft_introvae50", "--start-from", "DONE", "--resume"], "has begun already"),
         (["vqvae_std", "--start-from", "DONE"], "whose network is of the family table52_vae"),
@@ -76,7 +79,8 @@ def test_a_run_that_died_before_its_first_checkpoint_begins_there_again(small_ru
 )
 def test_what_contradicts_the_first_run_is_one_sentence(words, sentence, small_run, tmp_path, capsys):
     (tmp_path / "EMPTY").mkdir()
-    places = {"DONE": str(small_run), "EMPTY": str(tmp_path / "EMPTY")}
+    shutil.copytree(small_run, tmp_path / "BEGUN", ignore=shutil.ignore_patterns("checkpoint.pt"))
+    places = {"DONE": str(small_run), "EMPTY": str(tmp_path / "EMPTY"), "BEGUN": str(tmp_path / "BEGUN")}
     assert main(["fit", *(places.get(word, word) for word in words), "--out", str(tmp_path / "RUN")]) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("slicervae: ")

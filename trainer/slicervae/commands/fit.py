@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="folder of patients, or dicomweb+http://…/studies/UID; needed by a new run",
+        help="folder of patients, or dicomweb+http://…/studies/UID; needed but with --resume or --start-from",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run, new or to resume")
     parser.add_argument(

@@ -58,7 +58,7 @@ def fit(
     ``cache`` is the folder of prepared images, None this user's own. Under ``torchrun`` every process calls this.
     Raises UserError and Cancelled.
     """
-    objective = _objective(recipe, seed)
+    objective = _objective(recipe, seed, start)
     fabric = launched(hardware, phases=len(objective.phases))
     images_per_step(recipe.training, recipe.training.batch_size)
 
@@ -114,7 +114,8 @@ def resume(
         recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, epochs=epochs))
     elif state is not None and state.finished:
         return state
-    objective = _objective(recipe, record.seed)
+    start = Path(record.started_from) if state is None and record.started_from else None
+    objective = _objective(recipe, record.seed, start)
     fabric = launched(dataclasses.replace(hardware, precision=record.precision), phases=len(objective.phases))
     with local_copy(record.data, cancel=cancel) as place:
         here = dataclasses.replace(record, data=str(place))
@@ -140,11 +141,14 @@ def _compile(module: nn.Module) -> None:
         module.compile()
 
 
-def _objective(recipe: Recipe, seed: int) -> Objective:
-    """The recipe's objective for a network whose first weights depend on the seed alone."""
+def _objective(recipe: Recipe, seed: int, start: Path | None) -> Objective:
+    """The recipe's objective for a network with the best weights of the run ``start``, or with weights that depend on
+    the seed alone."""
     with torch.random.fork_rng(devices=[]):  # the caller's random state is left as it was
         torch.manual_seed(seed)
         network = build(recipe.network.family, recipe.network.settings, f"the recipe {recipe.name}, network")
+    if start is not None:
+        network.load_state_dict(RunFolder(start).with_best_weights().best_network)
     if recipe.training.augment_by_prior and (reason := reason_against(network)):
         raise UserError(f"The recipe {recipe.name} can't have training.augment_by_prior: {reason}.")
     return objective_for(network, recipe.objective, f"The recipe {recipe.name}")
@@ -169,10 +173,6 @@ class _Run:
         training, validation = images_of(self.recipe, self.record, self.cache, preparing, cancel)
         images_per_step(self.recipe.training, len(training))
         from_first(begun)
-        has_learned = bool(self.record.started_from)
-        if state is None and has_learned:
-            start = RunFolder(Path(self.record.started_from))
-            self.objective.network.load_state_dict(start.with_best_weights().best_network)
         if self.compiled:
             _compile(self.objective.network.encoder)
             _compile(self.objective.network.decoder)
@@ -187,7 +187,7 @@ class _Run:
             save=self._save,
             augment=augmentation_of(self.recipe.augmentation, self.record.preprocessing),
             log=log,
-            has_learned=has_learned,
+            has_learned=bool(self.record.started_from),
         )
         try:
             return loop.run(training, validation, state, part_of(listener, PREPARATION_SHARE, 1.0), cancel)

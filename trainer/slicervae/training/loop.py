@@ -36,10 +36,10 @@ class Training:
     """Trains one objective on images that come from an ``ImageSource``.
 
     ``save`` is called in the first process with the state after an epoch, every five minutes, when ``cancel`` was
-    requested, and at the end; epochs that are short beside the saving are passed over. A network that ``has_learned``
-    keeps its weights; another one begins at the images' mean brightness. The order of images depends on
+    requested, and at the end; epochs that are short beside the saving are passed over. The order of images depends on
     the seed and the epoch, their noise and augmentation on the seed and the step, so that a run that was stopped
-    anywhere and goes on equals one that never stopped.
+    anywhere and goes on equals one that never stopped. A network that ``has_learned`` keeps its weights; another one
+    begins at the images' mean brightness.
     """
 
     def __init__(

@@ -17,11 +17,11 @@ TAKEN_OVER = ("network", "preprocessing", "data")
 def recipe_on(start: Path, name: str, changes: list[str]) -> Recipe:
     """The recipe ``name`` with ``changes``, on the network, preprocessing and data of the run ``start``.
 
-    Raises UserError when that is no run with weights, when its network is of another family, or when a change
+    Raises UserError when that is no run, when its network is of another family, or when a change
     contradicts what is taken over.
     """
     folder = RunFolder(start)
-    folder.with_best_weights()
+    folder.check_is_run()
     of, plain, wanted = folder.recipe(), load_recipe(name), load_recipe(name, changes)
     if of.network.family != wanted.network.family:
         raise UserError(
@@ -31,7 +31,7 @@ def recipe_on(start: Path, name: str, changes: list[str]) -> Recipe:
     for section in TAKEN_OVER:
         if getattr(wanted, section) not in (getattr(plain, section), getattr(of, section)):
             raise UserError(
-                f"A run takes over the network, the preprocessing and the data of the one it begins from; leave out "
+                "A run takes over the network, the preprocessing and the data of the one it begins from; leave out "
                 f"--set for {section}, or begin without --start-from."
             )
     share = of.training.validation_share
